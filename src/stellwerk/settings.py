@@ -1,0 +1,225 @@
+"""Every setting: its meaning, unit, and the reason of its default.
+
+The sections are handed to the subjects that they name; nobody else reads files or the environment. `load_settings` puts the
+sources together (defaults, file, environment, flags; later wins) and lives beside this module's dataclasses.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the control plane listens."""
+
+    host: str = "127.0.0.1"
+    """Address of every listener. Loopback, because an open listener must not be reached from outside."""
+    port: int = 8080
+    """Main listener; serves every interface. 0 takes a free port."""
+    tls_port: int | None = None
+    """A further main listener with TLS; unset means none."""
+    compat_ports: bool = True
+    """Whether the listeners of the published interfaces are opened beside the main one."""
+    coordinator_port: int = 9001
+    """Compat listener of the coordinator interface, the port of its published examples."""
+    metrics_port: int = 9090
+    """Compat listener with `/metrics` only. Prometheus itself uses it too, so a busy port only warns."""
+    insecure: bool = False
+    """Allow a listener outside loopback without TLS (behind a proxy that ends TLS)."""
+    stop_timeout_s: float = 10.0
+    """How long a graceful stop may take before connections are cut."""
+    names: tuple[str, ...] = ()
+    """Further host names under which the listeners may be addressed (checked against `Host`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Certificate files of the listeners; read again when they change."""
+
+    certificate: Path | None = None
+    """PEM chain of the server certificate."""
+    key: Path | None = None
+    """PEM private key of the certificate."""
+    all_listeners: bool = False
+    """Whether every listener speaks TLS, not only the one on `server.tls_port`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """The store of everything durable."""
+
+    url: str = "sqlite"
+    """`sqlite` (a file in the data directory) or `postgresql://…`."""
+    group_limit: int = 256
+    """Units of work in one fsynced transaction (SQLite). More adds latency, not throughput (measured)."""
+    waiting_limit: int = 20_000
+    """Units of work that may wait for the writer before callers are told to come back: some seconds of work."""
+    readers: int = 2
+    """Read-only connections (SQLite). Two cores need no more."""
+    pool_size: int = 16
+    """Connections of one replica (PostgreSQL); servers allow about 100 by default."""
+    statement_timeout_s: float = 30.0
+    """Longest single statement before the unit is refused as temporary."""
+    busy_timeout_s: float = 5.0
+    """How long a foreign lock on the file (a backup, a shell) is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """How long events stay and how far a reader may fall behind."""
+
+    task_days: float = 7.0
+    """Events of single tasks: the bulk of the journal, so the shortest."""
+    fleet_days: float = 30.0
+    """Agents joining, leaving, changing."""
+    audit_days: float = 400.0
+    """Refusals and operator actions: a year and a little, as auditors ask."""
+    subscriber_queue: int = 1_000
+    """Events a stream may lag before it is dropped with a notice."""
+    poll_s: float = 1.0
+    """The tail looks by itself this often; wake-ups only make it quicker."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Who may call, and from where."""
+
+    open_loopback: bool = True
+    """Whether loopback listeners need no credentials."""
+    origins: tuple[str, ...] = ()
+    """Origins allowed by CORS; none by default."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `X-Forwarded-…` headers are believed; none by default."""
+    key_last_used_s: float = 60.0
+    """How often the last use of a key is written at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """Bounds on what a caller may send."""
+
+    body_bytes: int = 1_048_576
+    """Largest request body."""
+    depth: int = 64
+    """Deepest nesting of a JSON body."""
+    requests_per_s: float = 0.0
+    """Rate of requests per principal; 0 is unlimited, the published interface's behaviour."""
+    request_burst: int = 100
+    """Requests above the rate that are let through at once."""
+    failed_logins_per_min: int = 60
+    """Wrong credentials per address before it is refused for a while."""
+    websocket_frame_bytes: int = 2_097_152
+    """Largest WebSocket frame: a result of 1 MiB with its envelope."""
+    connections: int = 20_000
+    """Open connections over all listeners."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundSettings:
+    """What the server itself may call (HTTP push, later probes and webhooks)."""
+
+    allowed_networks: tuple[str, ...] = (
+        "127.0.0.0/8",
+        "::1/128",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "fc00::/7",
+    )
+    """Networks that may be dialled; agents usually live in private ones. Link-local (metadata services) is never allowed."""
+    connect_timeout_s: float = 2.0
+    """A dial that takes longer is refused."""
+    total_timeout_s: float = 30.0
+    """A call that takes longer is given up."""
+    response_bytes: int = 1_048_576
+    """Largest answer that is read."""
+    breaker_failures: int = 5
+    """Failures in a row after which an endpoint is left alone."""
+    breaker_reset_s: float = 10.0
+    """How long it is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """Presence of agents."""
+
+    heartbeat_interval_s: float = 30.0
+    """How often an agent is expected to report."""
+    late_after: int = 3
+    """Missed heartbeats after which an agent is late."""
+    offline_after: int = 10
+    """Missed heartbeats after which it is offline."""
+    flush_s: float = 0.5
+    """Heartbeat times and loads are written in batches this far apart (at most one second may be lost)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkSettings:
+    """The queue."""
+
+    strategy: str = "least_connections"
+    """Balancing strategy until somebody switches it."""
+    ageing_step_s: float = 300.0
+    """Waiting time that is worth one priority class. Applies to tasks submitted after a change."""
+    ack_deadline_s: float = 10.0
+    """A delivered task that is not acknowledged by then is given to the next holder."""
+    lease_s: float = 90.0
+    """A running lease without renewal ends after this: three heartbeat intervals."""
+    reconnect_grace_s: float = 15.0
+    """How long running leases stay with an agent whose WebSocket broke."""
+    max_attempts: int = 3
+    """Attempts before a task is dead."""
+    retry_base_s: float = 1.0
+    """First back-off; doubles with every attempt."""
+    retry_cap_s: float = 300.0
+    """Longest back-off."""
+    queue_limit: int = 1_000_000
+    """Queued tasks before submissions are refused."""
+    form_limit: int = 10_000
+    """Distinct requirement forms in use; matching looks through them."""
+    default_capacity: int = 10
+    """Tasks at once for an agent that announces no concurrency."""
+    result_bytes: int = 1_048_576
+    """Largest result or error."""
+    log_line_bytes: int = 8_192
+    """Longest log line; the rest is cut with a mark."""
+    log_task_bytes: int = 4_194_304
+    """Log of one task; then one marker line and no more."""
+    idempotency_s: float = 86_400.0
+    """How long an idempotency key is remembered."""
+    retention_days: float = 7.0
+    """Settled tasks are removed after this."""
+    dispatch_batch: int = 256
+    """Tasks leased in one transaction."""
+    flush_s: float = 0.5
+    """Progress, logs and renewals are written in batches this far apart (at most one second may be lost)."""
+    sweep_s: float = 0.5
+    """How often expired leases, deadlines and due tasks are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The program's own log."""
+
+    level: str = "info"
+    """debug, info, warning or error."""
+    format: str = "auto"
+    """`console`, `json`, or `auto`: console on a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections."""
+
+    data_dir: Path = Path("stellwerk-data")
+    """Folder of the embedded database and of keys; made with mode 0700."""
+    server: ServerSettings = field(default_factory=ServerSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    journal: JournalSettings = field(default_factory=JournalSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    fleet: FleetSettings = field(default_factory=FleetSettings)
+    work: WorkSettings = field(default_factory=WorkSettings)
+    log: LogSettings = field(default_factory=LogSettings)
