@@ -1,7 +1,6 @@
 """Every setting: its meaning, unit, and the reason of its default.
 
-The sections are handed to the subjects that they name; nobody else reads files or the environment. `load_settings` puts the
-sources together (defaults, file, environment, flags; later wins) and lives beside this module's dataclasses.
+Each section is handed to the subject that it names. Units are in the names: `_s` seconds, `_bytes`, `_days`.
 """
 
 from dataclasses import dataclass, field
@@ -53,7 +52,7 @@ class DatabaseSettings:
     group_limit: int = 256
     """Units of work in one fsynced transaction (SQLite). More adds latency, not throughput (measured)."""
     waiting_limit: int = 20_000
-    """Units of work that may wait for the writer before callers are told to come back: some seconds of work."""
+    """Units of work that may wait for the writer before callers are told to come back: a second's work."""
     readers: int = 2
     """Read-only connections (SQLite). Two cores need no more."""
     pool_size: int = 16
@@ -126,7 +125,8 @@ class OutboundSettings:
         "192.168.0.0/16",
         "fc00::/7",
     )
-    """Networks that may be dialled; agents usually live in private ones. Link-local (metadata services) is never allowed."""
+    """Networks that may be dialled; agents usually live in private ones. Link-local addresses (metadata
+    services) are never allowed."""
     connect_timeout_s: float = 2.0
     """A dial that takes longer is refused."""
     total_timeout_s: float = 30.0
