@@ -1,5 +1,7 @@
 """Settings: the only reader of files and of the environment."""
 
+from stellwerk.settings.faults import Fault, SettingsError
+from stellwerk.settings.loading import Assignment, Loaded, load_settings
 from stellwerk.settings.sections import (
     AccessSettings,
     DatabaseSettings,
@@ -16,14 +18,19 @@ from stellwerk.settings.sections import (
 
 __all__ = [
     "AccessSettings",
+    "Assignment",
     "DatabaseSettings",
+    "Fault",
     "FleetSettings",
     "JournalSettings",
     "LimitSettings",
+    "Loaded",
     "LogSettings",
     "OutboundSettings",
     "ServerSettings",
     "Settings",
+    "SettingsError",
     "TlsSettings",
     "WorkSettings",
+    "load_settings",
 ]

@@ -1,0 +1,169 @@
+"""How the text of one setting becomes its value, and which values are allowed."""
+
+import ipaddress
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from stellwerk.settings.sections import Settings
+
+TRUE_WORDS = {"true", "yes", "on", "1"}
+FALSE_WORDS = {"false", "no", "off", "0"}
+
+STRATEGIES = (
+    "round_robin",
+    "least_connections",
+    "least_response_time",
+    "weighted_round_robin",
+    "resource_based",
+    "capability_based",
+    "predictive",
+    "consistent_hash",
+)
+
+Raw = object
+"""A value as it came: text from the environment or a flag, or what YAML made of it."""
+
+
+class WrongValue(ValueError):
+    """The message says what was expected."""
+
+
+def convert(kind: object, raw: Raw) -> object:
+    """Turn `raw` into the type of a section's field; raise WrongValue with what was expected."""
+    kinds = getattr(kind, "__args__", None)
+    if kinds and type(None) in kinds:
+        if raw is None or raw == "":
+            return None
+        return convert(next(each for each in kinds if each is not type(None)), raw)
+    if getattr(kind, "__origin__", None) is tuple:
+        return _texts(raw)
+    if raw is None:
+        raise WrongValue("has no value")
+    return _SCALARS[kind](raw)
+
+
+def _texts(raw: Raw) -> tuple[str, ...]:
+    if isinstance(raw, str):
+        return tuple(part.strip() for part in raw.split(",") if part.strip())
+    if isinstance(raw, list | tuple) and all(isinstance(part, str) for part in raw):
+        return tuple(raw)
+    raise WrongValue("expected a list of texts (or one text with commas)")
+
+
+def _boolean(raw: Raw) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    word = str(raw).strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise WrongValue(f"expected true or false, not {raw!r}")
+
+
+def _integer(raw: Raw) -> int:
+    try:
+        if isinstance(raw, bool | float):
+            raise ValueError
+        return int(str(raw).replace("_", ""))
+    except ValueError:
+        raise WrongValue(f"expected a whole number, not {raw!r}") from None
+
+
+def _number(raw: Raw) -> float:
+    try:
+        if isinstance(raw, bool):
+            raise ValueError
+        value = float(str(raw))
+    except ValueError:
+        raise WrongValue(f"expected a number, not {raw!r}") from None
+    if not math.isfinite(value):
+        raise WrongValue("expected a finite number")
+    return value
+
+
+def _text(raw: Raw) -> str:
+    if isinstance(raw, str | int | float) and not isinstance(raw, bool):
+        return str(raw)
+    raise WrongValue(f"expected a text, not {raw!r}")
+
+
+def _path(raw: Raw) -> Path:
+    return Path(_text(raw)).expanduser()
+
+
+_SCALARS: dict[object, Callable[[Raw], object]] = {
+    bool: _boolean,
+    int: _integer,
+    float: _number,
+    str: _text,
+    Path: _path,
+}
+
+
+def _port(value: int) -> str | None:
+    return None if 0 <= value <= 65_535 else "expected a port between 0 and 65535"
+
+
+def _networks(value: tuple[str, ...]) -> str | None:
+    for text in value:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as wrong:
+            return str(wrong)
+    return None
+
+
+def _one_of(*choices: str) -> Callable[[str], str | None]:
+    return lambda value: None if value in choices else f"expected one of {', '.join(choices)}, not {value!r}"
+
+
+def _database_url(value: str) -> str | None:
+    if value == "sqlite" or value.startswith(("postgresql://", "postgres://")):
+        return None
+    return "expected `sqlite` or `postgresql://user@host/name`"
+
+
+_RULES: dict[str, Callable[..., str | None]] = {
+    "server.port": _port,
+    "server.tls_port": _port,
+    "server.coordinator_port": _port,
+    "server.metrics_port": _port,
+    "database.url": _database_url,
+    "access.trusted_proxies": _networks,
+    "outbound.allowed_networks": _networks,
+    "work.strategy": _one_of(*STRATEGIES),
+    "log.level": _one_of("debug", "info", "warning", "error"),
+    "log.format": _one_of("auto", "console", "json"),
+}
+_MAY_BE_ZERO = {"limits.requests_per_s", "work.reconnect_grace_s"}
+
+
+def complaint(name: str, value: object) -> str | None:
+    """Say what is wrong with the converted value of `section.field`, or None."""
+    rule = _RULES.get(name)
+    if rule is not None:
+        return rule(value) if value is not None else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    if name in _MAY_BE_ZERO:
+        return "must not be negative" if value < 0 else None
+    return "expected a number greater than 0" if value <= 0 else None
+
+
+def contradictions(settings: Settings) -> list[tuple[str, str]]:
+    """Name the settings that are fine alone and wrong together, each with its reason."""
+    found = []
+    tls = settings.tls
+    if (tls.certificate is None) != (tls.key is None):
+        found.append(("tls", "certificate and key belong together: set both or neither"))
+    if tls.all_listeners and tls.certificate is None:
+        found.append(("tls.all_listeners", "needs tls.certificate and tls.key"))
+    if settings.server.tls_port is not None and tls.certificate is None:
+        found.append(("server.tls_port", "needs tls.certificate and tls.key"))
+    if settings.fleet.offline_after <= settings.fleet.late_after:
+        found.append(("fleet.offline_after", "must be greater than fleet.late_after"))
+    if settings.work.retry_cap_s < settings.work.retry_base_s:
+        found.append(("work.retry_cap_s", "must not be smaller than work.retry_base_s"))
+    return found
