@@ -63,7 +63,7 @@ def test_a_missing_file_that_was_asked_for_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_values_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(SettingsError, match="must be greater than fleet.late_after"):
+    with pytest.raises(SettingsError, match="must be greater than fleet"):
         load_settings(None, set_flags(["fleet.offline_after=2"]), {})
     with pytest.raises(SettingsError, match=r"needs tls\.certificate"):
         load_settings(None, set_flags(["server.tls_port=0"]), {})
