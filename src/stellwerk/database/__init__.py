@@ -1,0 +1,1 @@
+"""Everything durable: engines for SQLite and PostgreSQL, units of work, migrations, named locks."""

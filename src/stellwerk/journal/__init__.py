@@ -1,0 +1,1 @@
+"""The journal: one append-only, ordered, resumable stream of everything that happened."""
