@@ -1,0 +1,1 @@
+"""Shared by the interfaces: listeners, the gate before every request, problems, the outbound policy."""

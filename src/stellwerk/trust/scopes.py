@@ -1,0 +1,46 @@
+"""Scopes: what a principal may do, by subject."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """One right. `<subject>:admin` implies every right of its subject, `admin` implies all."""
+
+    FLEET_READ = "fleet:read"
+    FLEET_WRITE = "fleet:write"
+    """Register and report for agents of one's own."""
+    FLEET_ADMIN = "fleet:admin"
+    """Also change and remove agents that somebody else owns."""
+    TASKS_READ = "tasks:read"
+    TASKS_SUBMIT = "tasks:submit"
+    TASKS_WORK = "tasks:work"
+    """Take, report on and settle tasks as an agent of one's own."""
+    TASKS_ADMIN = "tasks:admin"
+    EVENTS_READ = "events:read"
+    METRICS_READ = "metrics:read"
+    KEYS_ADMIN = "keys:admin"
+    ADMIN = "admin"
+
+
+ALL_SCOPES = frozenset(Scope)
+
+
+def granted_by(scopes: Iterable[Scope]) -> frozenset[Scope]:
+    """Expand scopes by what they imply."""
+    given = frozenset(scopes)
+    if Scope.ADMIN in given:
+        return ALL_SCOPES
+    subjects = {subject_of(scope) for scope in given if scope.endswith(":admin")}
+    return given | {scope for scope in ALL_SCOPES if subject_of(scope) in subjects}
+
+
+def administration_of(scope: Scope) -> Scope:
+    """Name the scope that administers a scope's subject; `admin` where the subject has none of its own."""
+    text = f"{subject_of(scope)}:admin"
+    return Scope(text) if text in ALL_SCOPES else Scope.ADMIN
+
+
+def subject_of(scope: Scope) -> str:
+    """Name the subject of a scope: `fleet` of `fleet:read`."""
+    return scope.partition(":")[0]
