@@ -1,0 +1,45 @@
+"""The `stellwerk` command: every subcommand, by name."""
+
+from typing import Annotated
+
+import typer
+
+from stellwerk import __version__
+from stellwerk.cli.demo import demo
+from stellwerk.cli.keys import keys
+from stellwerk.cli.serve import serve, settings
+from stellwerk.cli.worker import worker
+
+app = typer.Typer(
+    name="stellwerk",
+    help="One control plane for fleets of agents and the services they run.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """One control plane for fleets of agents and the services they run."""
+
+
+app.command()(serve)
+app.command()(settings)
+app.command()(worker)
+app.command()(demo)
+app.add_typer(keys, name="key")
+
+
+def run() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,69 @@
+"""Calls of the command line to a running control plane."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+TIMEOUT_S = 30.0
+
+ServerOption = Annotated[
+    str, typer.Option("--server", envvar="STELLWERK_SERVER", help="Address of the control plane.")
+]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--api-key", envvar="STELLWERK_API_KEY", help="API key; open listeners need none."),
+]
+
+
+class Remote:
+    """One control plane, addressed with one key. Failures end the program with a message and status 1."""
+
+    def __init__(self, server: str, api_key: str | None) -> None:
+        self._server = server.rstrip("/")
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        # Never through a proxy of the environment: the key would be shown to it.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Send one request and return the decoded answer."""
+        with self._open(method, path, body, TIMEOUT_S) as answer:
+            return json.load(answer)
+
+    def lines(self, path: str) -> Iterator[str]:
+        """Follow a stream line by line until it ends."""
+        with self._open("GET", path, None, None) as answer:
+            for line in answer:
+                yield line.decode().rstrip("\n")
+
+    def _open(self, method: str, path: str, body: Any, timeout_s: float | None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._server + path, data, self._headers, method=method)  # noqa: S310
+        try:
+            return self._opener.open(request, timeout=timeout_s)
+        except urllib.error.HTTPError as refused:
+            raise _end(f"{method} {path}: {refused.code} {_detail(refused.read())}") from None
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise _end(
+                f"cannot reach {self._server}: {reason}; is `stellwerk serve` running there?"
+            ) from None
+
+
+def _detail(body: bytes) -> str:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")[:500]
+    return str(answer.get("detail", answer)) if isinstance(answer, dict) else str(answer)
+
+
+def _end(message: str) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(1)
