@@ -10,7 +10,7 @@ from stellwerk.settings.loading import flag, set_flags
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings file; else ./stellwerk.yaml if there."),
+    typer.Option("--config", metavar="FILE", help="Settings file; else ./stellwerk.yaml."),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. work.lease_s=60.")
