@@ -1,0 +1,1 @@
+"""The fleet: groups, versions and instances; joining, presence, discovery, health."""
