@@ -1,0 +1,1 @@
+"""Balancing: the eight strategies that choose among connected holders."""
