@@ -1,7 +1,6 @@
 -- The foundation: settings, counters, locks, the journal, keys, the fleet, and work.
--- One text for both engines. Tokens: {identity} an ever growing key, {xid} and {position} what keeps the journal's
--- order safe on PostgreSQL, {without_rowid} the clustered form of small SQLite tables. Instants are microseconds UTC,
--- booleans 0 and 1, JSON is text.
+-- One text for both engines, with a few tokens (see migrate.py). Instants are microseconds UTC, booleans 0 and 1, JSON is
+-- text.
 
 CREATE TABLE settings_kv (
     name TEXT NOT NULL PRIMARY KEY,
@@ -24,8 +23,7 @@ CREATE TABLE locks (
 ) {without_rowid};
 
 CREATE TABLE events (
-    seq {identity},
-    {xid}
+    {event_position},
     at BIGINT NOT NULL,
     kind TEXT NOT NULL,
     class TEXT NOT NULL,
@@ -35,9 +33,8 @@ CREATE TABLE events (
     application TEXT,
     data TEXT NOT NULL
 );
-{position_index}
-CREATE INDEX events_group ON events (group_id{position}) WHERE group_id IS NOT NULL;
-CREATE INDEX events_task ON events (task_id{position}) WHERE task_id IS NOT NULL;
+CREATE INDEX events_group ON events (group_id{then_position}) WHERE group_id IS NOT NULL;
+CREATE INDEX events_task ON events (task_id{then_position}) WHERE task_id IS NOT NULL;
 CREATE INDEX events_retention ON events (class, at);
 
 CREATE TABLE api_keys (
