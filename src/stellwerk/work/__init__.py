@@ -1,0 +1,1 @@
+"""Tasks: the queue, who may take what, leases, retries, results."""
