@@ -32,3 +32,7 @@ class LockLost(Exception):
         super().__init__(f"The lock {name!r} is no longer held under fence {fence}")
         self.name = name
         self.fence = fence
+
+
+class WriteRefused(Exception):
+    """Refuse a writing statement in a unit that was handed to `read`: a mistake of the program."""
