@@ -1,6 +1,8 @@
-"""The ceiling: a bare ASGI application behind the same HTTP server and flags, which reads the body and answers JSON.
+"""The ceiling: a bare ASGI application behind the same HTTP server and flags, which reads the body and
+answers JSON.
 
-What a handler of this kind cannot reach, no product on the same server can: every figure is shown as a share of it.
+What a handler of this kind cannot reach, no product on the same server can: every figure is shown as a
+share of it.
 """
 
 import asyncio

@@ -119,7 +119,9 @@ class Server:
         return self.data_dir / "ready.json"
 
     def start(self, limit_s: float = READY_LIMIT_S) -> "Server":
-        """Start the process and wait for its ready file. The first start takes a free port, later ones keep it."""
+        """Start the process and wait for its ready file. The first start takes a free port, later ones keep
+        it.
+        """
         self.launch()
         while not self.look_ready():
             if not self.running.alive() or time.perf_counter() - self.running.started_at > limit_s:

@@ -1,7 +1,9 @@
-"""Speaks the agents' WebSocket at the least cost: one protocol object a socket, frames built and read by hand.
+"""Speaks the agents' WebSocket at the least cost: one protocol object a socket, frames built and read by
+hand.
 
-Client frames carry the mask 0, which is legal for a receiver and costs the sender nothing; a product's client draws
-random masks. Nothing here is a model for a real client: it exists so that the measured process is the server.
+Client frames carry the mask 0, which is legal for a receiver and costs the sender nothing; a product's
+client draws random masks. Nothing here is a model for a real client: it exists so that the measured process
+is the server.
 """
 
 import asyncio
@@ -32,7 +34,9 @@ encode = msgspec.json.Encoder().encode
 
 
 class AgentSocket(asyncio.Protocol):
-    """One agent's connection. `heard` gets the frames of one message; `ended` is called once when it is gone."""
+    """One agent's connection. `heard` gets the frames of one message; `ended` is called once when it is
+    gone.
+    """
 
     def __init__(
         self, path: str, heard: "Callable[[AgentSocket, list[ServerFrame]], None]", ended: Callable[[], None]

@@ -1,10 +1,10 @@
 """Works off tasks as fast as the wire allows, from a process of its own.
 
-`python -m bench.worker` reads a `WorkPlan` as one JSON line from stdin, prints `ready` when every agent is welcomed,
-then ends when `expect` tasks are durably settled or stdin is closed, and prints a `WorkResult`.
+`python -m bench.worker` reads a `WorkPlan` as one JSON line from stdin, prints `ready` when every agent is
+welcomed, then ends when `expect` tasks are durably settled or stdin is closed, and prints a `WorkResult`.
 
-A task is completed in the same turn in which it arrives: one array frame answers one message. It counts as done when
-the server has said `task_settled`, which it says after the commit.
+A task is completed in the same turn in which it arrives: one array frame answers one message. It counts as
+done when the server has said `task_settled`, which it says after the commit.
 """
 
 import asyncio

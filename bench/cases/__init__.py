@@ -1,0 +1,17 @@
+"""One module a subject; each case is a function of the run that adds its rows."""
+
+from collections.abc import Callable
+
+from bench.cases.delivery import delivery
+from bench.cases.fleet import fleet
+from bench.cases.idle import idle
+from bench.cases.submit import crowded_queue, submit
+from bench.measure import Bench
+
+CASES: dict[str, Callable[[Bench], None]] = {
+    "idle": idle,
+    "submit": submit,
+    "fleet": fleet,
+    "delivery": delivery,
+    "million": crowded_queue,
+}
