@@ -10,6 +10,9 @@ from collections.abc import Callable, Collection, Iterable
 
 from stellwerk.work.requirements import split_queue_key
 
+Listener = Callable[[str, int | None], None]
+"""Is told the queue key, and the rank of the task that became ready if it is known."""
+
 
 class WaitingQueues:
     """The flagged queues; those of a named group are kept apart, so that nobody else has to look through them."""
@@ -19,20 +22,20 @@ class WaitingQueues:
         """Grows with every flag."""
         self._shared: dict[str, int] = {}
         self._named: dict[str, dict[str, int]] = {}
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: list[Listener] = []
 
-    def on_flag(self, listener: Callable[[str], None]) -> None:
-        """Call back with the queue key for every flag, once per task that became ready; it must not block."""
+    def on_flag(self, listener: Listener) -> None:
+        """Call back for every flag, once per task that became ready; it must not block."""
         self._listeners.append(listener)
 
-    def flag(self, queue_key: str) -> None:
-        """Note that a task of this queue became ready."""
+    def flag(self, queue_key: str, rank_at: int | None = None) -> None:
+        """Note that a task of this queue became ready; its rank (None: unknown) lets the dispatcher keep the order."""
         self.revision += 1
         group = split_queue_key(queue_key)[1]
         flags = self._shared if group is None else self._named.setdefault(group, {})
         flags[queue_key] = self.revision
         for listener in self._listeners:
-            listener(queue_key)
+            listener(queue_key, rank_at)
 
     def drained(self, queue_keys: Iterable[str], revision: int) -> None:
         """Clear queues that a peek found empty which began when `revision` was current."""
