@@ -1,0 +1,51 @@
+"""Fixtures that all tests share: opened databases of both engines."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from stellwerk.database.database import Database, open_database
+from stellwerk.settings import DatabaseSettings
+from support.postgres import NoPostgres, PostgresServer
+
+ENGINES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for the whole session."""
+    try:
+        server = PostgresServer()
+    except NoPostgres as reason:
+        pytest.skip(f"no PostgreSQL: {reason}")
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of an empty database of the test's own."""
+    name = f"t{abs(hash(tmp_path))}"
+    admin = await asyncpg.connect(postgres_server.url())
+    await admin.execute(f"CREATE DATABASE {name}")
+    yield postgres_server.url(name)
+    await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture(params=ENGINES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """What `open_database` takes, for each engine."""
+    if request.param == "sqlite":
+        return "sqlite"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+async def database(database_url: str, tmp_path: Path) -> AsyncIterator[Database]:
+    """An opened, empty database of the test's own, of each engine."""
+    opened = await open_database(database_url, data_dir=tmp_path / "data", settings=DatabaseSettings())
+    yield opened
+    await opened.close()
