@@ -1,11 +1,46 @@
 """Give waiting tasks to holders: one unit of work serves dispatch and claims."""
 
 from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heapreplace
 
 import msgspec
 
-from stellwerk.database.unit import Unit
+from stellwerk.database.unit import Many, PerEngine, Row, Sql, Unit, Value
+from stellwerk.journal.event import Event, Retention
+from stellwerk.journal.store import append_many
+from stellwerk.work.states import State
+from stellwerk.work.store import QUEUED_COUNTER, STATE_COUNTER, add_up
 from stellwerk.work.task import Assignment, Holder, Waiting
+
+_HEADS = """
+SELECT t.rank_at, t.task_id, t.form_id, t.target_group, t.priority, t.submitted_at, t.task_type, p.preferred,
+t.attempt, t.fence, p.task_data, p.requirements, t.priority_name, t.repeatable, t.deadline_at, t.timeout_us,
+t.not_before, t.principal, t.application
+FROM tasks t JOIN task_payloads p ON p.task_id = t.task_id
+WHERE t.queue_key = $1 AND t.state = 'queued' AND t.delayed = 0 AND (t.rank_at, t.task_id) > ($3, $4)
+ORDER BY t.rank_at, t.task_id LIMIT $2"""
+# A task that another replica is about to lease is passed by instead of waited for.
+HEADS = PerEngine(_HEADS, _HEADS + " FOR UPDATE OF t SKIP LOCKED")
+
+_LEASE = """
+UPDATE tasks SET state = 'leased', reason = NULL, attempt = attempt + 1, fence = fence + 1, leased_at = $2,
+started_at = NULL, lease_expires_at = $3, holder_group = $4, holder_instance = $5, progress = NULL,
+progress_note = NULL WHERE task_id = $1"""
+
+# One index look-up for each queue, however many tasks wait in it.
+_WAITING = """
+WITH RECURSIVE found (queue_key) AS (
+  SELECT * FROM (
+    SELECT queue_key FROM tasks WHERE state = 'queued' AND delayed = 0 ORDER BY queue_key LIMIT 1) AS lowest
+  UNION ALL
+  SELECT (SELECT t.queue_key FROM tasks t WHERE t.state = 'queued' AND t.delayed = 0
+          AND t.queue_key > found.queue_key ORDER BY t.queue_key LIMIT 1)
+  FROM found WHERE found.queue_key IS NOT NULL)
+SELECT queue_key, (SELECT t.rank_at FROM tasks t WHERE t.state = 'queued' AND t.delayed = 0
+                   AND t.queue_key = found.queue_key ORDER BY t.rank_at LIMIT 1)
+FROM found WHERE queue_key IS NOT NULL"""
+
+_BEFORE_ALL = -(2**63)
 
 
 class LeasedHeads(msgspec.Struct, frozen=True):
@@ -31,5 +66,140 @@ def lease_heads(
     again calls it again, so it works on a snapshot of its own. None says that nobody can take from this queue now: the
     unit leaves the queue at that. At most `limit` tasks are leased.
     """
-    raise NotImplementedError
-    yield
+    leased: list[tuple[Row, Holder]] = []
+    assignments: list[Assignment] = []
+    heads = _Heads(limit, len(queue_keys))
+    expires_at = now_us + ack_deadline_us
+    yield from heads.open(queue_keys)
+    while heads.order and len(leased) < limit:
+        queue_key, row = heads.first()
+        if row[14] is not None and row[14] <= now_us:
+            yield from heads.advance()  # Past its deadline: the sweep will fail it, nobody shall begin it.
+            heads.overdue.add(queue_key)
+            continue
+        holder = choose(_waiting_of(queue_key, row))
+        if holder is None:
+            heads.leave()
+            continue
+        leased.append((row, holder))
+        assignments.append(_assignment_of(row, holder, expires_at))
+        yield from heads.advance()
+    if leased:
+        yield from _write_leases(leased, now_us, expires_at)
+    return LeasedHeads(assignments, [key for key in heads.drained if key not in heads.overdue])
+
+
+def waiting_queues() -> Unit[list[tuple[str, int]]]:
+    """Return the queues that have ready tasks, with the rank of their heads."""
+    rows = yield Sql(_WAITING)
+    return [(row[0], row[1]) for row in rows]
+
+
+class _Heads:
+    """The queues' first tasks merged by rank, read in chunks."""
+
+    def __init__(self, limit: int, queues: int) -> None:
+        # Read little more than will be leased: of many queues each is likely to give only its share.
+        self._chunk = max(1, min(limit, limit // max(queues, 1) + 4))
+        self._most = max(1, limit)
+        self._rows: dict[str, list[Row]] = {}
+        self._next: dict[str, int] = {}
+        self._ended: set[str] = set()
+        self.order: list[tuple[int, str, str]] = []
+        """(rank, task, queue) of each queue's head: a heap."""
+        self.drained: list[str] = []
+        self.overdue: set[str] = set()
+
+    def open(self, queue_keys: Sequence[str]) -> Unit[None]:
+        for queue_key in queue_keys:
+            if (yield from self._read(queue_key, self._chunk, _BEFORE_ALL, "")):
+                head = self._rows[queue_key][0]
+                self.order.append((head[0], head[1], queue_key))
+        heapify(self.order)
+
+    def first(self) -> tuple[str, Row]:
+        queue_key = self.order[0][2]
+        return queue_key, self._rows[queue_key][self._next[queue_key]]
+
+    def leave(self) -> None:
+        """Take no more from the first queue, although it has tasks."""
+        heappop(self.order)
+
+    def advance(self) -> Unit[None]:
+        """Go on to the first queue's next task."""
+        rank, task_id, queue_key = self.order[0]
+        self._next[queue_key] += 1
+        rows = self._rows[queue_key]
+        if self._next[queue_key] == len(rows):
+            ended = queue_key in self._ended
+            if ended or not (yield from self._read(queue_key, self._most, rank, task_id)):
+                heappop(self.order)
+                if ended:
+                    self.drained.append(queue_key)
+                return
+        head = self._rows[queue_key][self._next[queue_key]]
+        heapreplace(self.order, (head[0], head[1], queue_key))
+
+    def _read(self, queue_key: str, chunk: int, rank: int, task_id: str) -> Unit[bool]:
+        rows = yield Sql(HEADS, (queue_key, chunk, rank, task_id))
+        self._rows[queue_key], self._next[queue_key] = rows, 0
+        if len(rows) < chunk:
+            self._ended.add(queue_key)
+        if not rows:
+            self.drained.append(queue_key)
+        return bool(rows)
+
+
+def _waiting_of(queue_key: str, row: Row) -> Waiting:
+    preferred = tuple(msgspec.json.decode(row[7])) if row[7] else ()
+    return Waiting(row[1], queue_key, row[2], row[3], row[4], row[0], row[5], row[6], preferred)
+
+
+def _assignment_of(row: Row, holder: Holder, expires_at: int) -> Assignment:
+    return Assignment(
+        row[1],
+        row[8] + 1,
+        row[9] + 1,
+        holder,
+        row[6],
+        row[10],
+        row[11],
+        row[4],
+        row[12],
+        bool(row[13]),
+        row[5],
+        row[14],
+        row[15],
+        expires_at,
+    )
+
+
+def _write_leases(leased: Sequence[tuple[Row, Holder]], now_us: int, expires_at: int) -> Unit[None]:
+    rows: list[tuple[Value, ...]] = []
+    events: list[Event] = []
+    amounts = {
+        STATE_COUNTER[State.QUEUED]: -len(leased),
+        STATE_COUNTER[State.LEASED]: len(leased),
+        "work.distributed": len(leased),
+    }
+    waited_us = 0
+    for row, (group, instance) in leased:
+        rows.append((row[1], now_us, expires_at, group, instance))
+        events.append(_event_of(row, group, instance))
+        counter = QUEUED_COUNTER[row[4]]
+        amounts[counter] = amounts.get(counter, 0) - 1
+        if row[8] == 0:
+            waited_us += max(0, now_us - max(row[5], row[16] or 0))
+    amounts["work.distribution_us"] = waited_us
+    yield Many(_LEASE, rows)
+    yield from append_many(events, now_us)
+    yield from add_up(amounts)
+
+
+def _event_of(row: Row, group: str, instance: str) -> Event:
+    data = f'{{"attempt":{row[8] + 1},"fence":{row[9] + 1},"instance":{_quoted(instance)}}}'
+    return Event("task.leased", Retention.TASK, group, row[1], row[17], row[18], data)
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()

@@ -1,0 +1,173 @@
+"""Reading tasks for a decision, and writing what was decided: rows, events and counters in one place."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from stellwerk.database.unit import Add, Many, PerEngine, Row, Sql, Unit, Value
+from stellwerk.journal.event import Event, Retention
+from stellwerk.journal.store import append_many
+from stellwerk.work.lifecycle import Change, Live
+from stellwerk.work.priority import class_of
+from stellwerk.work.requirements import ANY
+from stellwerk.work.states import ACTIVE, FINISHED, Reason, State
+
+LIVE_COLUMNS = (
+    "task_id, state, reason, attempt, fence, not_before, delayed, deadline_at, leased_at, started_at, finished_at,"
+    " lease_expires_at, cancel_requested_at, holder_group, holder_instance, progress, progress_note, max_attempts,"
+    " repeatable, timeout_us, principal, application, queue_key, form_id, priority, rank_at, submitted_at"
+)
+_STATES = {state.value: state for state in State}
+
+_ONE = PerEngine(
+    f"SELECT {LIVE_COLUMNS} FROM tasks WHERE task_id = $1",
+    f"SELECT {LIVE_COLUMNS} FROM tasks WHERE task_id = $1 FOR UPDATE",
+)
+# Locked in the order of their ids, so that two units over the same tasks wait for each other instead of deadlocking.
+_SOME = PerEngine(
+    f"SELECT {LIVE_COLUMNS} FROM tasks WHERE task_id IN (SELECT value FROM json_each($1))",
+    f"SELECT {LIVE_COLUMNS} FROM tasks WHERE task_id IN (SELECT jsonb_array_elements_text($1::jsonb))"
+    " ORDER BY task_id FOR UPDATE",
+)
+_UPDATE = """
+UPDATE tasks SET state = $2, reason = $3, attempt = $4, fence = $5, not_before = $6, delayed = $7, deadline_at = $8,
+leased_at = $9, started_at = $10, finished_at = $11, lease_expires_at = $12, cancel_requested_at = $13,
+holder_group = $14, holder_instance = $15, progress = $16, progress_note = $17 WHERE task_id = $1"""
+_UPDATED_COLUMNS = 17
+# A renewed lease or new progress leaves the state alone, and with it most indexes.
+_RENEW = "UPDATE tasks SET lease_expires_at = $2, progress = $3, progress_note = $4 WHERE task_id = $1"
+_STORE_RESULT = """
+INSERT INTO task_results (task_id, result, error, result_hash) VALUES ($1, $2, $3, $4)
+ON CONFLICT (task_id) DO UPDATE SET result = excluded.result, error = excluded.error, result_hash = excluded.result_hash"""
+
+STATE_COUNTER = {state: f"state.{state}" for state in State}
+QUEUED_COUNTER = {number: f"queued.{class_of(number)}" for number in range(50)}
+
+_KINDS = {
+    State.QUEUED: "task.requeued",
+    State.LEASED: "task.leased",
+    State.RUNNING: "task.started",
+    State.CANCELLING: "task.cancelling",
+    State.SUCCEEDED: "task.succeeded",
+    State.FAILED: "task.failed",
+    State.CANCELLED: "task.cancelled",
+    State.DEAD: "task.dead",
+}
+_FAILED_ATTEMPT = frozenset({Reason.RETRY, Reason.LOST, Reason.ERROR, Reason.ATTEMPTS_EXHAUSTED, Reason.TIMED_OUT})
+
+
+def live_of(row: Row) -> Live:
+    """Return the task of a row with the columns of LIVE_COLUMNS."""
+    return Live(row[0], _STATES[row[1]], *row[2:])
+
+
+def load_live(task_ids: Sequence[str]) -> Unit[dict[str, Live]]:
+    """Return the tasks that exist, locked until the end of the unit."""
+    if len(task_ids) == 1:
+        rows = yield Sql(_ONE, (task_ids[0],))
+    else:
+        rows = yield Sql(_SOME, (json.dumps(task_ids),))
+    return {row[0]: live_of(row) for row in rows}
+
+
+class StoredResult(msgspec.Struct, frozen=True):
+    """What an attempt ended with; result and error are JSON texts."""
+
+    task_id: str
+    result: str | None
+    error: str | None
+    result_hash: str
+
+
+def write_changes(changes: Sequence[Change], results: Sequence[StoredResult], now_us: int) -> Unit[None]:
+    """Write changed tasks with their events and counters, and what their attempts ended with."""
+    stepped = [change for change in changes if change.before.state is not change.after.state]
+    if stepped:
+        yield Many(_UPDATE, [_columns(change.after) for change in stepped])
+        yield from append_many([_event_of(change.after) for change in stepped], now_us)
+        yield from _count(stepped)
+    renewed = [change.after for change in changes if change.before.state is change.after.state and not change.duplicate]
+    if renewed:
+        yield Many(
+            _RENEW, [(task.task_id, task.lease_expires_at, task.progress, task.progress_note) for task in renewed]
+        )
+    if results:
+        yield Many(_STORE_RESULT, [(kept.task_id, kept.result, kept.error, kept.result_hash) for kept in results])
+
+
+def add_up(amounts: dict[str, int]) -> Unit[None]:
+    """Change counters by what was summed."""
+    for counter, amount in amounts.items():
+        if amount:
+            yield Add(counter, amount)
+
+
+def event_data(attempt: int, fence: int, instance: str | None, reason: str | None) -> str:
+    """Return the data of a task's event."""
+    data: dict[str, object] = {"attempt": attempt, "fence": fence}
+    if instance is not None:
+        data["instance"] = instance
+    if reason is not None:
+        data["reason"] = reason
+    return msgspec.json.encode(data).decode()
+
+
+def _columns(task: Live) -> tuple[Value, ...]:
+    # Plain strings: the drivers take a detour for subclasses of str.
+    reason = task.reason
+    return (
+        task.task_id,
+        task.state.value,
+        None if reason is None else str(reason),
+        *msgspec.structs.astuple(task)[3:_UPDATED_COLUMNS],
+    )
+
+
+def _event_of(task: Live) -> Event:
+    return Event(
+        _KINDS[task.state],
+        Retention.TASK,
+        group=task.holder_group,
+        task=task.task_id,
+        principal=task.principal,
+        application=task.application,
+        data=event_data(task.attempt, task.fence, task.holder_instance, task.reason),
+    )
+
+
+def _count(changes: Iterable[Change]) -> Unit[None]:
+    amounts: dict[str, int] = {}
+    for change in changes:
+        _count_one(change.before, change.after, amounts)
+    yield from add_up(amounts)
+
+
+def _count_one(before: Live, after: Live, amounts: dict[str, int]) -> None:
+    def add(counter: str, amount: int) -> None:
+        amounts[counter] = amounts.get(counter, 0) + amount
+
+    add(STATE_COUNTER[before.state], -1)
+    add(STATE_COUNTER[after.state], 1)
+    if before.state is State.QUEUED:
+        add(QUEUED_COUNTER[before.priority], -1)
+    if after.state is State.QUEUED:
+        add(QUEUED_COUNTER[after.priority], 1)
+    if after.form_id != ANY and (before.state in FINISHED) != (after.state in FINISHED):
+        add(f"form.{after.form_id}", 1 if before.state in FINISHED else -1)
+    _count_outcome(before, after, add)
+
+
+def _count_outcome(before: Live, after: Live, add: Callable[[str, int], None]) -> None:
+    if after.state is State.SUCCEEDED:
+        add("work.completed", 1)
+        add("work.assigned_ok", 1)
+        if before.state not in ACTIVE and before.reason == Reason.LOST:
+            add("work.assigned_failed", -1)
+        if before.state in (State.FAILED, State.DEAD):
+            add("work.failed", -1)
+        return
+    if after.state in (State.FAILED, State.DEAD):
+        add("work.failed", 1)
+    if before.state in ACTIVE and after.state not in ACTIVE and after.reason in _FAILED_ATTEMPT:
+        add("work.assigned_failed", 1)
