@@ -1,62 +1,39 @@
-"""What a worker's function is handed: its task, and the way to say how it goes.
-
-A context is used from the function's thread (or coroutine) and read by the event loop. Everything shared is
-either written once, a single reference, or a deque, whose append and popleft are atomic; so nothing is
-locked. `progress` and `log` only note; the worker sends what was noted every fraction of a second, and always
-before the outcome.
-"""
+"""What a worker's function is handed: its task, and the way to say how it goes."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from stellwerk.sdk.errors import TaskCancelled
-from stellwerk.sdk.wire import Frame, Line
-
-LINE_CHARACTERS = 8_192
-"""Longest log line, as on the server; a longer one is cut here so that a frame stays within its limits."""
-TASK_CHARACTERS = 4_194_304
-"""Most that one attempt may log, as on the server."""
+from stellwerk.sdk.exchange import Exchange
+from stellwerk.sdk.wire import Frame
 
 
 class Context:
-    """The handle of one attempt at a task."""
+    """The handle of one attempt at a task.
 
-    __slots__ = (
-        "_cancel_reason",
-        "_cancelled",
-        "_frame",
-        "_lines",
-        "_logged",
-        "_noted",
-        "_progress",
-        "_seq",
-        "data",
-    )
+    To be used by the function that got it, in its thread or coroutine.
+    """
 
-    def __init__(self, frame: Frame) -> None:
+    __slots__ = ("_exchange", "_frame", "data")
+
+    def __init__(self, frame: Frame, exchange: Exchange) -> None:
         self._frame = frame
-        self.data: Any = frame.task_data if frame.task_data is not None else {}
+        self._exchange = exchange
+        self.data: Any = {} if frame.task_data is None else frame.task_data
         """The task's data as submitted, `task_type` included."""
-        self._cancelled = threading.Event()
-        self._cancel_reason: str | None = None
-        self._progress: tuple[float, str | None] | None = None
-        self._noted = False
-        self._lines: deque[Line] = deque()
-        self._seq = 0
-        self._logged = 0
 
     @property
     def task_id(self) -> str:
+        """The task's id, as the submitter knows it."""
         return self._frame.task_id
 
     @property
     def task_type(self) -> str:
+        """The task's type; empty when it was submitted without."""
         return self._frame.task_type or ""
 
     @property
@@ -66,12 +43,14 @@ class Context:
 
     @property
     def repeatable(self) -> bool:
+        """Whether another attempt may be made if this one is lost or fails."""
         return self._frame.repeatable
 
     @property
     def requirements(self) -> Any:
         """The requirements as submitted."""
-        return msgspec.json.decode(self._frame.requirements) if self._frame.requirements else {}
+        raw = bytes(self._frame.requirements)
+        return msgspec.json.decode(raw) if raw else {}
 
     @property
     def deadline(self) -> datetime | None:
@@ -85,45 +64,33 @@ class Context:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the result is no longer wanted.
-
-        Cancelled, timed out, given to somebody else, or the worker stops.
-        """
-        return self._cancelled.is_set()
+        """Whether to stop: cancelled, timed out, given to somebody else, or the worker ends."""
+        return self._exchange.cancelled
 
     @property
     def cancel_reason(self) -> str | None:
         """Why it is cancelled; None while it is not."""
-        return self._cancel_reason
+        return self._exchange.cancel_reason
 
     def raise_if_cancelled(self) -> None:
         """Raise `TaskCancelled` if the result is no longer wanted. Call it between steps of long work."""
-        if self._cancelled.is_set():
-            raise TaskCancelled(self._cancel_reason or "cancelled")
+        if self._exchange.cancelled:
+            raise TaskCancelled(self._exchange.cancel_reason or "cancelled")
 
     def wait_cancelled(self, timeout_s: float) -> bool:
         """Sleep in a synchronous function, at most until it is cancelled; return whether it is."""
-        return self._cancelled.wait(timeout_s)
+        return self._exchange.wait_cancelled(timeout_s)
 
     def progress(self, fraction: float, note: str | None = None) -> None:
-        """Tell how far it is, 0 to 1, with a word about it. What lies behind an earlier report is ignored."""
-        fraction = min(1.0, max(0.0, float(fraction)))
-        if self._progress is None or fraction >= self._progress[0]:
-            self._progress = (fraction, note)
-            self._noted = True
+        """Tell how far it is, 0 to 1, with a word about it.
+
+        Going back is ignored. Cheap: sent a few times a second.
+        """
+        self._exchange.report(float(fraction), note)
 
     def log(self, line: str, *, level: str = "info") -> None:
-        """Log a line.
+        """Log a line, to be read while the task runs and afterwards.
 
-        It can be read while the task runs and afterwards. Beyond 4 MiB an attempt's lines are dropped.
+        Beyond 4 MiB an attempt's lines are dropped.
         """
-        if self._logged > TASK_CHARACTERS:
-            return
-        for each in str(line).split("\n"):
-            self._seq += 1
-            self._logged += len(each)
-            self._lines.append(Line(self._seq, each[:LINE_CHARACTERS], level, datetime.now(UTC)))
-
-    def _cancel(self, reason: str) -> None:
-        self._cancel_reason = reason
-        self._cancelled.set()
+        self._exchange.log(str(line), level)

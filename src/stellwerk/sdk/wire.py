@@ -95,8 +95,9 @@ class Cancelled(Outgoing, frozen=True, tag="cancelled"):
     lease: int
 
 
-class Heartbeat(Outgoing, frozen=True, tag="heartbeat"):
+class Heartbeat(Outgoing, frozen=True, tag="heartbeat", omit_defaults=True):
     load_metrics: dict[str, float]
+    status: str | None = None
 
 
 class Goodbye(Outgoing, frozen=True, tag="goodbye"):
