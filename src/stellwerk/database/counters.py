@@ -3,7 +3,8 @@
 from stellwerk.database.unit import Sql, Unit
 
 _READ = """
-SELECT name, CAST(SUM(n) AS BIGINT) FROM counters WHERE substr(name, 1, $2) = $1 GROUP BY name ORDER BY name"""
+SELECT name, CAST(SUM(n) AS BIGINT) FROM counters WHERE substr(name, 1, $2) = $1
+GROUP BY name ORDER BY name"""
 
 
 def read_counters(prefix: str) -> Unit[dict[str, int]]:

@@ -15,7 +15,7 @@ Unlisten = Callable[[], None]
 
 
 class Database(Protocol):
-    """Runs units of work durably. Every method but `lock` raises DatabaseUnavailable while the store cannot answer."""
+    """Runs units of work durably; what awaits raises DatabaseUnavailable while the store cannot answer."""
 
     @property
     def engine(self) -> Literal["sqlite", "postgres"]: ...
@@ -23,9 +23,10 @@ class Database(Protocol):
     async def write(self, unit: Unit[T] | UnitMaker[T]) -> T:
         """Run the unit in a transaction and return its answer after the commit has reached the disk.
 
-        Whatever the unit raises comes out here, and nothing of it stays. Hand in a callable that makes the unit
-        (`lambda: submit(…)`): it is tried again, at most three times, where the engine reports a serialisation
-        failure; a generator that has been started cannot be. A cancelled caller's unit may still be committed.
+        Whatever the unit raises comes out here, and nothing of it stays. Hand in a callable that makes the
+        unit (`lambda: submit(…)`): it is tried again, at most three times, where the engine reports a
+        serialisation failure; a generator that has been started cannot be. A cancelled caller's unit may
+        still be committed.
         """
         ...
 
@@ -42,11 +43,11 @@ class Database(Protocol):
         ...
 
     async def notify(self, channel: str) -> None:
-        """Wake the listeners of a channel, in every replica. A hint: coalesced, may be lost, carries nothing."""
+        """Wake a channel's listeners in every replica. A hint: coalesced, may be lost, carries nothing."""
         ...
 
     def listen(self, channel: str, callback: Callable[[], None]) -> Unlisten:
-        """Call back on the event loop after notifications, and after a time in which some may have been lost."""
+        """Call back on the event loop after notifications, and when some may have been lost."""
         ...
 
     async def open(self) -> None:

@@ -2,9 +2,10 @@
 
 
 class DatabaseUnavailable(Exception):
-    """Say that the database cannot answer now: gone, full, locked or overfull. Temporary; it recovers by itself.
+    """Say that the database cannot answer now: gone, full, locked or overfull. It recovers by itself.
 
-    The change may or may not have been made if the connection was lost during its commit; otherwise it was not.
+    The change may or may not have been made if the connection was lost during its commit; otherwise it was
+    not.
     """
 
     def __init__(self, detail: str, retry_after_s: int = 1) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class Hints:
-    """Calls the listeners of a channel back once per turn of the event loop, however often it was notified."""
+    """Calls a channel's listeners back once per turn of the event loop, however often it was notified."""
 
     def __init__(self) -> None:
         self._listeners: dict[str, list[Callable[[], None]]] = {}

@@ -1,7 +1,8 @@
 """Migrations: numbered texts, forward only, one text for both engines.
 
-A database remembers in `schema_migrations` what was applied and the checksum of each text. One that knows more than this
-release is refused (a downgrade is not supported), as is one whose texts differ: both would otherwise fail later and worse.
+A database remembers in `schema_migrations` what was applied and the checksum of each text. One that knows
+more than this release is refused (a downgrade is not supported), as is one whose texts differ: both would
+otherwise fail later and worse.
 """
 
 import hashlib
@@ -24,7 +25,8 @@ TOKENS: dict[Engine, dict[str, str]] = {
         "bytes": "BLOB",
     },
     "postgres": {
-        # Sequences commit out of order, transaction numbers below the oldest running one do not: hence the pair.
+        # Sequences commit out of order, transaction numbers below the oldest running one do not: hence the
+        # pair.
         "event_position": (
             "xid BIGINT NOT NULL DEFAULT (pg_current_xact_id()::text::bigint),"
             " seq BIGINT GENERATED ALWAYS AS IDENTITY, PRIMARY KEY (xid, seq)"
@@ -38,7 +40,11 @@ TOKENS: dict[Engine, dict[str, str]] = {
 
 CREATE_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
-    number BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)"""
+    number BIGINT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    applied_at BIGINT NOT NULL
+)"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """The engine for several replicas: every unit of work is a transaction of its own on a PostgreSQL connection.
 
-Theory of operation. Writing units run at READ COMMITTED and lock what they decide on; reading ones in one REPEATABLE
-READ snapshot. A unit that was handed in as a callable is begun afresh after a serialisation failure or a deadlock; a
-started generator cannot be. When the connection is lost during COMMIT nobody knows whether it took place: callers are
-told "unavailable", like before, and find out by asking again under the same idempotency key.
+Theory of operation. Writing units run at READ COMMITTED and lock what they decide on; reading ones in one
+REPEATABLE READ snapshot. A unit that was handed in as a callable is begun afresh after a serialisation
+failure or a deadlock; a started generator cannot be. When the connection is lost during COMMIT nobody knows
+whether it took place: callers are told "unavailable", like before, and find out by asking again under the
+same idempotency key.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from stellwerk.database.migrate import known_migrations, migrate
 from stellwerk.database.postgres_failures import is_refused_write, unavailable, worth_another_try
 from stellwerk.database.postgres_hints import PostgresHints
 from stellwerk.database.postgres_sessions import Session, Sessions, connect
-from stellwerk.database.unit import Many, PerEngine, Sql, Statement, Unit, UnitMaker
+from stellwerk.database.unit import Add, Many, PerEngine, Row, Sql, Statement, Unit, UnitMaker
 from stellwerk.settings import DatabaseSettings
 
 T = TypeVar("T")
@@ -33,7 +34,8 @@ _MIGRATION_LOCK = 0x53770000
 """Advisory lock under which starters migrate, one after the other."""
 
 _COUNT = """
-INSERT INTO counters (name, slot, n) SELECT name, $1, n FROM unnest($2::text[], $3::bigint[]) AS added (name, n)
+INSERT INTO counters (name, slot, n)
+SELECT name, $1, n FROM unnest($2::text[], $3::bigint[]) AS added (name, n)
 ON CONFLICT (name, slot) DO UPDATE SET n = counters.n + excluded.n"""
 
 
@@ -115,25 +117,29 @@ async def _run(session: Session, unit: Unit[T], may_write: bool) -> T:
     try:
         statement: Statement = next(unit)
         while True:
-            rows: list[Any] = []
-            if isinstance(statement, Sql):
-                rows = [tuple(r) for r in await connection.fetch(_text(statement.text), *statement.parameters)]
-            elif isinstance(statement, Many):
-                await connection.executemany(_text(statement.text), statement.rows)
-            elif may_write:
+            if isinstance(statement, Add):
+                if not may_write:
+                    raise WriteRefused(
+                        f"A unit that was handed to `read` tried to count {statement.counter!r}"
+                    )
                 counts[statement.counter] = counts.get(statement.counter, 0) + statement.amount
+                statement = unit.send([])
             else:
-                raise WriteRefused(f"A unit that was handed to `read` tried to count {statement.counter!r}")
-            statement = unit.send(rows)
+                statement = unit.send(await _execute(connection, statement))
     except StopIteration as end:
         answer: T = end.value
-    if counts:
-        await connection.execute(_COUNT, session.slot, list(counts), list(counts.values()))
-    return answer
+        if counts:
+            await connection.execute(_COUNT, session.slot, list(counts), list(counts.values()))
+        return answer
 
 
-def _text(text: str | PerEngine) -> str:
-    return text.postgres if isinstance(text, PerEngine) else text
+async def _execute(connection: Any, statement: Sql | Many) -> list[Row]:
+    text = statement.text.postgres if isinstance(statement.text, PerEngine) else statement.text
+    if isinstance(statement, Many):
+        await connection.executemany(text, statement.rows)
+        return []
+    # Tuples, as from SQLite: asyncpg's own records take strings for keys.
+    return [tuple(row) for row in await connection.fetch(text, *statement.parameters)]
 
 
 def _migrate_alone() -> Unit[int]:

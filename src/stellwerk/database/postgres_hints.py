@@ -1,9 +1,10 @@
 """Wake-ups between replicas, over LISTEN and NOTIFY.
 
-Theory of operation. All hints travel on one PostgreSQL channel; the payload names the sender and our own channel.
-Listeners in this process are woken at once, and the sender ignores its own echo. Notifications serialise commits in
-PostgreSQL, so hints of one channel are gathered for some milliseconds and sent as one. A task keeps one connection
-listening; when it was lost, hints may have been too, so after reconnecting everybody is woken.
+Theory of operation. All hints travel on one PostgreSQL channel; the payload names the sender and our own
+channel. Listeners in this process are woken at once, and the sender ignores its own echo. Notifications
+serialise commits in PostgreSQL, so hints of one channel are gathered for some milliseconds and sent as one.
+A task keeps one connection listening; when it was lost, hints may have been too, so after reconnecting
+everybody is woken.
 """
 
 import asyncio
@@ -68,7 +69,8 @@ class PostgresHints:
                 continue
             try:
                 for channel in due:
-                    await connection.execute("SELECT pg_notify($1, $2)", _CHANNEL, f"{self._sender} {channel}")
+                    payload = f"{self._sender} {channel}"
+                    await connection.execute("SELECT pg_notify($1, $2)", _CHANNEL, payload)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 _log.info("hint was not sent", error=str(error))
                 self._lost.set()

@@ -1,12 +1,13 @@
 """The connections of the PostgreSQL engine.
 
-Theory of operation. A session is a connection with a slot: the number under which it keeps its counters, so that no
-two connections write the same counter row. The slot is held by a session-level advisory lock and is free again when the
-connection ends, however it ends. At most `pool_size` sessions exist; who finds none waits for a limited time.
+Theory of operation. A session is a connection with a slot: the number under which it keeps its counters, so
+that no two connections write the same counter row. The slot is held by a session-level advisory lock and is
+free again when the connection ends, however it ends. At most `pool_size` sessions exist; who finds none
+waits for a limited time.
 
-A session that may be in an unknown state (a lost connection, a cancelled caller) is thrown away, never repaired. When a
-server was restarted, its idle connections are dead without knowing it; that shows at BEGIN, where nothing has been done
-yet, so it is tried once more with a new connection.
+A session that may be in an unknown state (a lost connection, a cancelled caller) is thrown away, never
+repaired. When a server was restarted, its idle connections are dead without knowing it; that shows at
+BEGIN, where nothing has been done yet, so it is tried once more with a new connection.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ _log = structlog.get_logger(__name__)
 _SLOT_LOCKS = 0x53770001
 """First key of the advisory locks that stand for counter slots; the second is the slot."""
 
-_TAKE_SLOT = f"SELECT n FROM generate_series(1, 4096) AS n WHERE pg_try_advisory_lock({_SLOT_LOCKS}, n) LIMIT 1"
+_TAKE_SLOT = f"SELECT n FROM generate_series(1, 4096) n WHERE pg_try_advisory_lock({_SLOT_LOCKS}, n) LIMIT 1"
 
 _CONNECT_TIMEOUT_S = 5.0
 _ROLLBACK_TIMEOUT_S = 5.0

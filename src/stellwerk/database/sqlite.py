@@ -1,7 +1,8 @@
 """The embedded engine: one SQLite file in the data directory, one writer thread, a few readers.
 
-One process uses a data directory at a time; a lock on the file `stellwerk.lock` keeps it so. Other programs may read the
-database meanwhile (`sqlite3 -readonly`); one that writes for long makes our writer wait, then answer "unavailable".
+One process uses a data directory at a time; a lock on the file `stellwerk.lock` keeps it so. Other programs
+may read the database meanwhile (`sqlite3 -readonly`); one that writes for long makes our writer wait, then
+answer "unavailable".
 """
 
 import asyncio

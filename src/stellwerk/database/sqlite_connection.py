@@ -46,7 +46,7 @@ _DISK_RETRY_S = 10
 """A full or failing disk is not well again after a second."""
 
 _STEPS_PER_LOOK = 200_000
-"""Steps of SQLite's machine between two looks at the clock: some milliseconds, so that looking costs nothing."""
+"""Steps of SQLite's machine between two looks at the clock: some milliseconds, so looking costs nothing."""
 
 
 class Connection:
@@ -136,7 +136,7 @@ def translate(text: str | PerEngine) -> str:
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailable | None:
-    """Return what callers are told about a temporary failure of the world; None if it is the statement's own."""
+    """Return what callers are told of a temporary failure of the world; None for the statement's own."""
     code = _code(error)
     if code not in _TEMPORARY:
         return None
@@ -152,5 +152,6 @@ def is_refused_write(error: BaseException) -> bool:
 
 
 def _code(error: BaseException) -> int:
-    # Errors that the library raises by itself (a closed cursor, say) carry no code; the low byte is the primary one.
+    # Errors that the library raises by itself (a closed cursor, say) carry no code; the low byte is the
+    # primary one.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF if isinstance(error, sqlite3.Error) else 0

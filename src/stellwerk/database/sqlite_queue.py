@@ -1,4 +1,4 @@
-"""What stands between the event loop and the threads of the SQLite engine: a bounded queue in, one call back out."""
+"""Between the event loop and the threads of the SQLite engine: a bounded queue in, one call back out."""
 
 import asyncio
 import queue
@@ -34,7 +34,7 @@ class UnitQueue:
         return future
 
     def take(self, most: int) -> list[Waiting]:
-        """Wait for a unit and return it with those that stand behind it; empty when the queue is closed and done."""
+        """Wait for a unit; return it with those that stand behind it. Empty when closed and done."""
         taken: list[Waiting] = []
         waiting = self._waiting.get()
         try:
@@ -54,7 +54,7 @@ class UnitQueue:
         self._loop.call_soon_threadsafe(_resolve, outcomes)
 
     def close(self) -> None:
-        """Refuse further units and let the threads end after those that wait; may be called more than once."""
+        """Refuse further units and let the threads end after those that wait. May be called again."""
         if not self._closed:
             self._closed = True
             self._waiting.put(None)

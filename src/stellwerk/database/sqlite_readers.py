@@ -1,10 +1,10 @@
 """The readers of the SQLite engine.
 
-Theory of operation. A few threads, each with a read-only connection, take waiting units from one queue; those taken
-together share one snapshot, which is begun after the last of them was handed in, so everybody sees what was committed
-before. A snapshot lives only inside one such turn: a long-lived one would keep the WAL from being reused. WAL lets
-readers and the writer go on beside each other. After a failure of the world the connection is thrown away, as the
-writer does it; the units that had their answers keep them.
+Theory of operation. A few threads, each with a read-only connection, take waiting units from one queue;
+those taken together share one snapshot, which is begun after the last of them was handed in, so everybody
+sees what was committed before. A snapshot lives only inside one such turn: a long-lived one would keep the
+WAL from being reused. WAL lets readers and the writer go on beside each other. After a failure of the world
+the connection is thrown away, as the writer does it; the units that had their answers keep them.
 """
 
 import threading
@@ -17,7 +17,7 @@ from stellwerk.database.sqlite_queue import Outcome, UnitQueue, Waiting
 from stellwerk.database.unit import Add, Unit
 
 _TURN = 16
-"""Units that share a snapshot: enough to spare most wake-ups of the event loop, few enough to spread over the threads."""
+"""Units that share a snapshot: enough to spare most wake-ups, few enough to spread over the threads."""
 
 
 class Reader(threading.Thread):

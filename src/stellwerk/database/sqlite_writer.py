@@ -1,14 +1,16 @@
 """The one writer of the SQLite engine.
 
-Theory of operation. Callers put units of work into a queue; one thread takes all that wait (at most a group's limit)
-and runs them in one transaction, each in a savepoint, so that what one raises undoes only that one. The counters that
-they changed are summed and written last. One COMMIT with its fdatasync makes the whole group durable, and only then is
-the event loop told, once for the group. So the more callers there are, the fewer syncs each costs; nobody waits
-artificially, because the next group gathers while the last one syncs.
+Theory of operation. Callers put units of work into a queue; one thread takes all that wait (at most a
+group's limit) and runs them in one transaction, each in a savepoint, so that what one raises undoes only
+that one. The counters that they changed are summed and written last. One COMMIT with its fdatasync makes
+the whole group durable, and only then is the event loop told, once for the group. So the more callers there
+are, the fewer syncs each costs; nobody waits artificially, because the next group gathers while the last
+one syncs.
 
-A failure of the world (disk full or failing, a foreign lock) undoes the whole transaction: everybody in the group is
-told DatabaseUnavailable, the connection is thrown away, and the next group opens a new one. Nothing is tried again
-here: the callers' callers decide. The thread ends when its queue is closed, after what was queued before.
+A failure of the world (disk full or failing, a foreign lock) undoes the whole transaction: everybody in the
+group is told DatabaseUnavailable, the connection is thrown away, and the next group opens a new one.
+Nothing is tried again here: the callers' callers decide. The thread ends when its queue is closed, after
+what was queued before.
 
 A unit whose caller has gone before its turn is not run; after that it is committed like any other.
 """

@@ -1,13 +1,13 @@
 """Units of work: what the subjects write, without knowing which engine runs it.
 
 A unit is a generator. It yields statements and is sent the rows of each; what it returns is the answer of
-`Database.write` or `Database.read`. It does no I/O and never awaits: that is what lets the SQLite engine put many
-units into one fsynced transaction, and the PostgreSQL engine drive the same text over a connection. A unit that
-raises is undone as a whole, and nothing else with it.
+`Database.write` or `Database.read`. It does no I/O and never awaits: that is what lets the SQLite engine
+put many units into one fsynced transaction, and the PostgreSQL engine drive the same text over a
+connection. A unit that raises is undone as a whole, and nothing else with it.
 
-    def rename(group: str, name: str) -> Unit[bool]:
-        rows = yield Sql("UPDATE fleet_groups SET name = $2 WHERE group_id = $1 RETURNING group_id", (group, name))
-        yield Add("fleet.renamed", len(rows))
+    def change_kind(group: str, kind: str) -> Unit[bool]:
+        rows = yield Sql("UPDATE fleet_groups SET kind = $2 WHERE group_id = $1 RETURNING 1", (group, kind))
+        yield Add("fleet.changed", len(rows))
         return bool(rows)
 """
 
@@ -31,7 +31,7 @@ class PerEngine(NamedTuple):
 
 
 class Sql(NamedTuple):
-    """One statement with parameters `$1`, `$2` …; is answered with its rows (a writing one: those of RETURNING)."""
+    """One statement with parameters `$1`, `$2` …; answered with its rows (those of RETURNING)."""
 
     text: str | PerEngine
     parameters: tuple[Value, ...] = ()
@@ -57,4 +57,4 @@ Unit = Generator[Statement, list[Row], T]
 """A started or fresh unit of work; see the module."""
 
 UnitMaker = Callable[[], Unit[T]]
-"""Makes the same unit afresh. Preferred by `write`: only so can it be tried again after a serialisation failure."""
+"""Makes the same unit afresh. Preferred by `write`: only so can it be tried again."""

@@ -1,4 +1,4 @@
-"""The journal's SQL: appending inside other subjects' units of work, reading in order, removing what is old."""
+"""The journal's SQL: appending inside other subjects' units, reading in order, removing what is old."""
 
 from collections.abc import Iterable
 
