@@ -26,12 +26,23 @@ class NotReady(RuntimeError):
 class Process:
     """One started server process. `output` receives its stdout and stderr, appended."""
 
-    def __init__(self, command: Sequence[str], output: Path, keep: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        output: Path,
+        keep: Sequence[int] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.output = output
         with output.open("ab") as sink:
             self.started_at = time.perf_counter()
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, pass_fds=tuple(keep)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                pass_fds=tuple(keep),
+                env=environment,
             )
 
     @property
@@ -123,6 +134,10 @@ class Server:
         it.
         """
         self.launch()
+        return self.wait_ready(limit_s)
+
+    def wait_ready(self, limit_s: float = READY_LIMIT_S) -> "Server":
+        """Wait for the ready file of the launched process. Raise NotReady if it ends or stays silent."""
         while not self.look_ready():
             if not self.running.alive() or time.perf_counter() - self.running.started_at > limit_s:
                 raise NotReady(f"server not ready: {self.running.log_end()}")

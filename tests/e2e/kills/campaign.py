@@ -1,0 +1,129 @@
+"""Rounds of kills on one data directory: server, three workers, submitters; then the drain.
+
+A round lasts two to three seconds and kills the server at least once and a worker at least once, at
+seeded moments 0.3 to 1 s apart, each by its pid with SIGKILL; what was killed is started again at once. A
+kill may hit a server that is still starting. Leases and graces are short, so that what a dead worker held
+comes back within the campaign.
+"""
+
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.seeds import call
+from bench.serving import Process, Server
+
+from e2e.kills.ledger import Ledger
+from e2e.kills.submitter import Submitters
+
+SETTINGS: dict[str, object] = {
+    "work.ack_deadline_s": 2,
+    "work.lease_s": 3,
+    "work.reconnect_grace_s": 1.5,
+    "work.retry_base_s": 0.1,
+    "work.retry_cap_s": 0.5,
+    "work.sweep_s": 0.2,
+    "fleet.heartbeat_interval_s": 1,
+}
+WORKERS = (
+    ("sdk-1", "e2e.kills.sdk_worker"),
+    ("sdk-2", "e2e.kills.sdk_worker"),
+    ("claim-1", "e2e.kills.claim_worker"),
+)
+DRAIN_LIMIT_S = 40.0
+UNFINISHED = ("queued", "leased", "running", "cancelling")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a campaign did, beside the evidence that it leaves."""
+
+    rounds: int
+    kills: Counter[str]
+    refused: Sequence[str]
+    undrained: str
+
+
+class Campaign:
+    """Everything that one campaign starts; `close` ends whatever is left."""
+
+    def __init__(self, folder: Path, seed: int, database: str | None = None) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.server = Server(folder / "data", settings=SETTINGS, database=database)
+        self.workers: dict[str, Process] = {}
+        self.kills: Counter[str] = Counter()
+
+    @property
+    def acknowledged_file(self) -> Path:
+        return self.folder / "acknowledged.jsonl"
+
+    def executions_files(self) -> list[Path]:
+        return [self.folder / f"{name}.jsonl" for name, _ in WORKERS]
+
+    def run(self, rounds: int) -> Report:
+        """Kill through the rounds, wait until all is finished, stop the workers. The server goes on."""
+        self.server.start()
+        for name, module in WORKERS:
+            self.start_worker(name, module)
+        submitters = Submitters(self.server.url, Ledger(self.acknowledged_file), self.seed)
+        for _ in range(rounds):
+            self.one_round()
+        self.server.wait_ready()
+        submitters.stop()
+        undrained = self.drain()
+        for worker in self.workers.values():
+            worker.stop()
+        return Report(rounds, self.kills, submitters.refused, undrained)
+
+    def one_round(self) -> None:
+        victims = ["server", self.chance.choice(WORKERS)[0]]
+        victims += self.chance.choices(["server", *(name for name, _ in WORKERS)], k=2)
+        self.chance.shuffle(victims)
+        for victim in victims:
+            time.sleep(self.chance.uniform(0.3, 1.0))
+            self.kill(victim)
+
+    def kill(self, victim: str) -> None:
+        self.kills["server" if victim == "server" else "worker"] += 1
+        if victim == "server":
+            if self.chance.random() < 0.8:
+                self.server.wait_ready()
+            else:
+                self.kills["server while starting or at work"] += 1
+            self.server.kill()
+            self.server.launch()
+        else:
+            self.workers[victim].kill()
+            self.start_worker(victim, dict(WORKERS)[victim])
+
+    def start_worker(self, name: str, module: str) -> None:
+        command = [sys.executable, "-m", module, self.server.url, name, str(self.folder / f"{name}.jsonl")]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        self.workers[name] = Process(command, self.folder / f"{name}.log", environment=environment)
+
+    def drain(self) -> str:
+        """Wait until every task is finished; otherwise say what is left."""
+        limit = time.monotonic() + DRAIN_LIMIT_S
+        while True:
+            left = {state: self.some(state) for state in UNFINISHED}
+            if not any(left.values()):
+                return ""
+            if time.monotonic() > limit:
+                return f"unfinished after {DRAIN_LIMIT_S:.0f} s: {left}"
+            time.sleep(0.2)
+
+    def some(self, state: str) -> list[str]:
+        page = call(self.server, "GET", f"/tasks?state={state}&limit=5")
+        return [task["task_id"] for task in page["tasks"]]
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.kill()
+        self.server.kill()

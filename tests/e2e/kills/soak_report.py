@@ -1,0 +1,71 @@
+"""Writes what the long campaigns counted to `bench/kills.md`, an engine a section."""
+
+from collections import Counter
+from pathlib import Path
+
+from e2e.kills.campaign import Report
+from e2e.kills.checker import runs
+from e2e.kills.evidence import Evidence
+
+FILE = Path(__file__).parents[3] / "bench" / "kills.md"
+INTRODUCTION = """\
+# Kills
+
+Written by `make soak`. A round is two to three seconds of load in which the server and the three workers
+are killed with SIGKILL at seeded moments and started again at once; ten rounds share one data directory.
+Afterwards everything that was acknowledged must be finished, nothing completed twice, nothing
+unrepeatable run twice, every acknowledged result kept, and the journal, the tables and the API must tell
+one legal story (`tests/e2e/kills/checker.py`).
+"""
+HEAD = """\
+| seed | rounds | server kills | worker kills | acknowledged | tasks | runs begun | runs cut off | \
+succeeded | failed, lost | faults | s |
+|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
+
+
+class Soak:
+    """One engine's campaigns; only campaigns without a fault get here, the others end the test."""
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self.rows: list[list[int]] = []
+
+    def add(self, seed: int, report: Report, evidence: Evidence, seconds: float) -> None:
+        done = runs(evidence.executions)
+        states = Counter(task.state for task in evidence.table_tasks.values())
+        self.rows.append(
+            [
+                seed,
+                report.rounds,
+                report.kills["server"],
+                report.kills["worker"],
+                len(evidence.acknowledged),
+                len(evidence.table_tasks),
+                done["begin"],
+                done["begin"] - done["end"],
+                states["succeeded"],
+                states["failed"],
+                0,
+                round(seconds),
+            ]
+        )
+
+    def write(self) -> None:
+        """Replace this engine's section."""
+        sums = ["all", *(sum(column) for column in list(zip(*self.rows, strict=True))[1:])]
+        lines = [
+            f"| {' | '.join(f'{cell:,}' if isinstance(cell, int) else cell for cell in row)} |"
+            for row in [[str(row[0]), *row[1:]] for row in self.rows] + [sums]
+        ]
+        sections = read_sections()
+        sections[self.engine] = "\n".join([HEAD, *lines])
+        text = "".join(f"\n## {engine}\n\n{body}\n" for engine, body in sorted(sections.items()))
+        FILE.write_text(INTRODUCTION + text)
+
+
+def read_sections() -> dict[str, str]:
+    """Return the tables of the file by engine."""
+    if not FILE.exists():
+        return {}
+    parts = FILE.read_text().split("\n## ")[1:]
+    return {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in parts}
