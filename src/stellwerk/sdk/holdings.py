@@ -306,7 +306,7 @@ class Holdings:
                 self._send_notes(held)
 
     async def drain(self, limit_s: float, settle_s: float) -> None:
-        """Take nothing new, wait `limit_s` for what runs, give back the rest, and wait until it is settled."""
+        """Take nothing new, wait `limit_s` for what runs, give back the rest, wait until it is settled."""
         self.stopping = True
         # Inactive agents get nothing new; joining again makes them active.
         self._outbox.put(encode(Heartbeat({"active_tasks": float(len(self))}, "inactive")))

@@ -120,7 +120,8 @@ class Worker:
     def stop(self) -> None:
         """Take nothing new, finish what runs within `drain_s`, and end.
 
-        A second call gives everything back at once. Safe to call from any thread. Harmless when the worker does not run.
+        A second call gives everything back at once. Safe to call from any thread. Harmless when the worker
+        does not run.
         """
         loop = self._loop
         if loop is not None:
