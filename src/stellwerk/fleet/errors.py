@@ -25,7 +25,9 @@ class UnknownAgent(FleetRefused):
     """No such group, or no such instance of it."""
 
     def __init__(self, group: str, instance: str | None = None) -> None:
-        super().__init__(f"Agent {group} has no instance {instance}" if instance else f"Agent {group} not found")
+        super().__init__(
+            f"Agent {group} has no instance {instance}" if instance else f"Agent {group} not found"
+        )
         self.group = group
         self.instance = instance
 

@@ -5,7 +5,9 @@ import re
 from stellwerk.fleet.errors import InvalidId
 
 MAX_LENGTH = 253
-RESERVED = frozenset({"register", "discover", "status", "queues", "submit", "schema", "values", "instances", "health"})
+RESERVED = frozenset(
+    {"register", "discover", "status", "queues", "submit", "schema", "values", "instances", "health"}
+)
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _VERSION = re.compile(r"[A-Za-z0-9._:+-]{1,253}")
@@ -15,8 +17,8 @@ _DOTS = frozenset({".", ".."})
 def check_id(text: str, what: str = "agent_id") -> str:
     """Return `text` if it can name a group or an instance; raise InvalidId otherwise.
 
-    1–253 of letters, digits, `.`, `_`, `-`, `:`. Path words of the interfaces are reserved, and so are `.` and `..`, which
-    clients resolve away in paths. `what` is the field that the message names.
+    1–253 of letters, digits, `.`, `_`, `-`, `:`. Path words of the interfaces are reserved, and so are `.`
+    and `..`, which clients resolve away in paths. `what` is the field that the message names.
     """
     if _ID.fullmatch(text) is None:
         raise InvalidId(_fault(text, what, "letters, digits, '.', '_', '-' and ':'"))

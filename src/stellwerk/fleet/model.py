@@ -1,8 +1,9 @@
 """What the fleet knows of its agents, as frozen values.
 
-A *group* is the logical agent, an *instance* one running process of it. Presence (heard from or not, by the server's clock)
-and condition (what the agent declares) are two axes; interfaces project their own status words from the pair, the *standing*.
-Values share their containers with the read model: treat every mapping here as read-only. Times are microseconds UTC.
+A *group* is the logical agent, an *instance* one running process of it. Presence (heard from or not, by the
+server's clock) and condition (what the agent declares) are two axes; interfaces project their own status
+words from the pair, the *standing*. Values share their containers with the read model: treat every mapping
+here as read-only. Times are microseconds UTC.
 """
 
 from collections.abc import Mapping
@@ -38,8 +39,8 @@ Standing = tuple[Condition, Presence]
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent says when it joins, or joins again.
 
-    `instance` None means the group's only one, `DEFAULT_INSTANCE`. `metadata` is a JSON object that is kept as sent;
-    its number `weight`, if positive, becomes the instance's weight hint.
+    `instance` None means the group's only one, `DEFAULT_INSTANCE`. `metadata` is a JSON object that is kept
+    as sent; its number `weight`, if positive, becomes the instance's weight hint.
     """
 
     group: str
@@ -58,8 +59,9 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One running process of a group.
 
-    `response_ms` is a moving average of recent tasks, 0 while none has ended. `weight_hint` is 1 unless the agent asked for
-    more or less. `succeeded`, `failed` and `response_ms` may lag by a batch (see `Fleet.record_outcome`).
+    `response_ms` is a moving average of recent tasks, 0 while none has ended. `weight_hint` is 1 unless the
+    agent asked for more or less. `succeeded`, `failed` and `response_ms` may lag by a batch (see
+    `Fleet.record_outcome`).
     """
 
     instance: str
@@ -86,10 +88,10 @@ class InstanceView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class AgentView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A group as others see it.
 
-    Lists are the union over `instances` (newest registered first), mappings are merged so that the newest wins. `condition`,
-    `presence`, `load` and `health_score` are those of the best instance: not offline before offline, then the healthiest, then
-    the newest. `seen_at` is the latest of all. `revision` differs whenever anything but outcomes differs; it is good
-    for caching within one process only.
+    Lists are the union over `instances` (newest registered first), mappings are merged so that the newest
+    wins. `condition`, `presence`, `load` and `health_score` are those of the best instance: not offline
+    before offline, then the healthiest, then the newest. `seen_at` is the latest of all. `revision` differs
+    whenever anything but outcomes differs; it is good for caching within one process only.
     """
 
     group: str
@@ -128,8 +130,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class AgentQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What to look for; every given part must hold.
 
-    `standings` is the set of (condition, presence) pairs wanted, None means any, the empty set matches nothing. The lists are
-    subset tests. `limit` None means all.
+    `standings` is the set of (condition, presence) pairs wanted, None means any, the empty set matches
+    nothing. The lists are subset tests. `limit` None means all.
     """
 
     kind: str | None = None

@@ -1,9 +1,26 @@
-"""The use cases of the fleet."""
+"""The use cases of the fleet.
 
-from collections.abc import Callable, Mapping
+Reads are answered from memory. A change is decided and committed in one unit of work, then applied to memory,
+then told to the listeners; heartbeat times, loads and outcomes are the exception and are written in batches.
+Loops run between `start` and `stop`: one writes batches, one marks the silent, and where replicas share the
+database some follow the others. None of them takes input; each looks afresh, and a database that is gone for
+a while only makes them late.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+
+import structlog
 
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
+from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.fleet import store
+from stellwerk.fleet.batch import Batch
+from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
+from stellwerk.fleet.following import LOOK_S, Changed, Following
+from stellwerk.fleet.joining import check_registration
 from stellwerk.fleet.model import (
     AgentQuery,
     AgentView,
@@ -13,30 +30,91 @@ from stellwerk.fleet.model import (
     Registered,
     Registration,
 )
+from stellwerk.fleet.presence import presence_rules
+from stellwerk.fleet.projection import record_of
+from stellwerk.fleet.registry import Registry
+from stellwerk.fleet.reporting import Reporting
+from stellwerk.fleet.silence import Sweep
+from stellwerk.fleet.turns import Turns
+from stellwerk.journal.event import Dropped, EventFilter
 from stellwerk.journal.service import Journal
 from stellwerk.settings import FleetSettings
 from stellwerk.trust.principal import Principal
+from stellwerk.trust.scopes import Scope
+
+_log = structlog.get_logger(__name__)
+
+_EVENTS = EventFilter(kinds=("agent.*",))
+_SWEEP_S = 1.0
+"""How often silence is looked for, at most; a look costs two index lookups."""
+_RETRY_S = 1.0
+"""Pause before following is taken up again after the database was gone."""
 
 
 class Fleet:
-    """The one registry. Reads are answered from memory; changes are committed before they are answered."""
+    """The one registry of agents, whatever interface they joined through."""
 
     def __init__(self, database: Database, journal: Journal, settings: FleetSettings, clock: Clock) -> None:
-        raise NotImplementedError
+        rules = presence_rules(settings)
+        batch = Batch()
+        turns = Turns()
+        registry = Registry(batch)
+        reporting = Reporting(database, journal, clock, registry=registry, batch=batch, turns=turns)
+        self._database = database
+        self._journal = journal
+        self._settings = settings
+        self._clock = clock
+        self._turns = turns
+        self._registry = registry
+        self._reporting = reporting
+        self._sweep = Sweep(database, journal, rules, registry=registry, reporting=reporting)
+        self._following = Following(
+            database, clock, rules, registry=registry, reporting=reporting, turns=turns
+        )
+        self._shared = database.engine == "postgres"
+        self._started_at = clock.now_us()
+        self._stopping = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Load the registry and begin to write batches, sweep presence and follow other replicas. Idempotent."""
+        """Load the registry; begin to write batches, mark the silent and follow other replicas. Idempotent.
+
+        Everyone gets full intervals again before silence counts. Raises DatabaseUnavailable.
+        """
+        if self._running is not None:
+            return
+        self._stopping.clear()
+        self._started_at = self._clock.now_us()
+        for record, instances in await self._database.read(store.load_all):
+            self._registry.apply(record, instances)
+        self._running = asyncio.create_task(self._run(), name="fleet")
 
     async def stop(self) -> None:
-        """Stop the loops and write what was batched. Idempotent."""
+        """Stop the loops and write what was batched; what cannot be written is lost. Idempotent."""
+        if self._running is None:
+            return
+        self._stopping.set()
+        await self._running
+        self._running = None
+        try:
+            await self._reporting.flush()
+        except DatabaseUnavailable as error:
+            _log.warning("the last heartbeats could not be written", detail=error.detail)
 
     async def register(self, principal: Principal, registration: Registration) -> Registered:
         """Let an instance join, or join again: registration time, version weights and history stay.
 
-        The instance is then online and active; only `maintenance` outlives a new registration, because an operator's drain
-        must survive the restart of the agent. Raises InvalidId, InvalidRegistration, OwnedByAnother, DatabaseUnavailable.
+        The instance is then online and active; only `maintenance` outlives a new registration, because an
+        operator's drain must survive the restart of the agent. Raises InvalidId, InvalidRegistration,
+        OwnedByAnother, DatabaseUnavailable.
         """
-        raise NotImplementedError
+        checked = check_registration(registration)
+        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN))
+        async with self._turns.of(checked.group):
+            now_us = self._clock.now_us()
+            joined = await self._database.write(partial(store.register, caller, checked, now_us))
+            self._journal.committed()
+            return Registered(self._registry.apply(joined.record, joined.instances), joined.created)
 
     async def heartbeat(
         self,
@@ -46,12 +124,18 @@ class Fleet:
         load: Mapping[str, float] | None = None,
         condition: Condition | None = None,
     ) -> HeartbeatTaken:
-        """Take a sign of life; `load` replaces the reported load, None keeps it.
+        """Take a sign of life of an instance (None: the only one) and its load (None: as reported before).
 
-        Times and loads are written in batches within one second; a change of condition or presence is committed before the
-        answer. Raises UnknownAgent, OwnedByAnother, DatabaseUnavailable (only where something had to be committed).
+        Times and loads are written in batches within one second; a change of condition or presence is
+        committed before the answer. Raises UnknownAgent, OwnedByAnother, DatabaseUnavailable (only where
+        something had to be committed).
         """
-        raise NotImplementedError
+        view = self._registry.get(group) or await self.get_fresh(group)
+        if view is None:
+            raise UnknownAgent(group)
+        if principal.id != view.owner and not principal.may(Scope.FLEET_ADMIN):
+            raise OwnedByAnother(group)
+        return await self._reporting.take(principal.id, view, instance, load, condition)
 
     async def set_status(
         self,
@@ -61,41 +145,122 @@ class Fleet:
         load: Mapping[str, float] | None = None,
         instance: str | None = None,
     ) -> HeartbeatTaken:
-        """Declare a condition; otherwise like `heartbeat`."""
-        raise NotImplementedError
+        """Declare a condition, which is a sign of life as well; otherwise like `heartbeat`."""
+        return await self.heartbeat(principal, group, instance, load, condition)
 
     async def remove(self, principal: Principal, group: str, instance: str | None = None) -> None:
         """Remove a group, or one instance of it; the last instance takes the group with it.
 
         Raises UnknownAgent, OwnedByAnother, DatabaseUnavailable.
         """
+        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN))
+        async with self._turns.of(group):
+            now_us = self._clock.now_us()
+            await self._database.write(partial(store.remove, caller, group, instance, now_us))
+            self._journal.committed()
+            view = self._registry.get(group)
+            if view is None or instance is None:
+                self._registry.forget(group)
+            else:
+                self._registry.drop_instance(view, record_of(view), instance)
 
     def get(self, group: str) -> AgentView | None:
         """Look a group up in memory."""
-        raise NotImplementedError
+        return self._registry.get(group)
 
     async def get_fresh(self, group: str) -> AgentView | None:
-        """Look a group up in memory, and in the database where another replica may just have registered it."""
-        raise NotImplementedError
+        """Look a group up in memory, and where replicas share the database also there: it may just have
+        joined elsewhere.
+
+        Raises DatabaseUnavailable.
+        """
+        view = self._registry.get(group)
+        # PostgreSQL cannot be asked for a text with NUL, and no id holds one
+        if view is None and self._shared and group.isprintable():
+            await self._following.reread([group])
+            view = self._registry.get(group)
+        return view
 
     def find(self, query: AgentQuery) -> list[AgentView]:
         """Find groups, healthiest first, then in order of registration."""
-        raise NotImplementedError
+        return self._registry.directory.find(query)
 
     def counts(self) -> FleetCounts:
         """Count agents by standing and kind, and the distinct capabilities and services."""
-        raise NotImplementedError
+        return self._registry.directory.counts()
 
     def record_outcome(self, group: str, instance: str, ok: bool, response_ms: float) -> None:
-        """Note how a task ended with an instance; written in batches. Unknown instances are ignored."""
+        """Note how a task ended with an instance; written and shown in batches. Unknown instances are
+        ignored."""
+        self._reporting.record_outcome((group, instance), ok, response_ms)
 
     def on_change(self, callback: Callable[[str], None]) -> None:
-        """Have `callback` called with the id of a group whose registration, condition, presence or health changed, or which
-        was removed. Called on the loop, after the commit."""
+        """Have `callback` called with the id of every group whose registration, condition, presence or health
+        changed, or which was removed. Called on the loop, after the commit; it must not raise."""
+        self._registry.listen(callback)
 
     async def flush(self) -> None:
         """Write the batched heartbeats, loads and outcomes now. Raises DatabaseUnavailable, keeping them."""
+        await self._reporting.flush()
 
     async def sweep(self, now_us: int) -> int:
-        """Mark instances late or offline that were not heard from; return how many changed."""
-        raise NotImplementedError
+        """Mark instances late or offline that were not heard from; return how many changes that were.
+
+        Raises DatabaseUnavailable.
+        """
+        return await self._sweep.run(now_us, self._started_at)
+
+    async def _sweep_now(self) -> None:
+        await self.sweep(self._clock.now_us())
+
+    async def _run(self) -> None:
+        sweep_s = min(_SWEEP_S, self._settings.heartbeat_interval_s / 4)
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._repeat(self.flush, self._settings.flush_s))
+            loops.create_task(self._repeat(self._sweep_now, sweep_s))
+            followers = []
+            if self._shared:
+                changed = Changed()
+                loops.create_task(self._repeat(self._following.look, LOOK_S))
+                followers.append(loops.create_task(self._listen(changed)))
+                followers.append(loops.create_task(self._read_back(changed)))
+            await self._stopping.wait()
+            # they hold nothing that could be lost
+            for follower in followers:
+                follower.cancel()
+
+    async def _repeat(self, step: Callable[[], Awaitable[None]], every_s: float) -> None:
+        """Take a step again and again until the stop; a step that has begun is finished."""
+        while not self._stopping.is_set():
+            try:
+                await asyncio.wait_for(self._stopping.wait(), every_s)
+            except TimeoutError:
+                await self._attempt(step)
+
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await step()
+        except DatabaseUnavailable as error:
+            _log.warning("the fleet could not be brought up to date", detail=error.detail)
+        except Exception:
+            _log.exception("a loop of the fleet failed; it goes on")
+        else:
+            return True
+        return False
+
+    async def _listen(self, changed: Changed) -> None:
+        """Announce every group that the journal names."""
+        cursor: str | None = None
+        while True:
+            async for event in self._journal.subscribe(_EVENTS, cursor):
+                cursor = event.cursor
+                if not isinstance(event, Dropped) and event.group is not None:
+                    changed.announce(event.group)
+
+    async def _read_back(self, changed: Changed) -> None:
+        while True:
+            groups = await changed.take()
+            if not await self._attempt(partial(self._following.reread, groups)):
+                for group in groups:
+                    changed.announce(group)
+                await asyncio.sleep(_RETRY_S)

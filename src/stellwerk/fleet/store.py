@@ -1,0 +1,176 @@
+"""The fleet's SQL of joining, leaving and reading, as units of work.
+
+Locks are taken in one order, so that PostgreSQL never sees a circle: a group's row first, then its instances'
+rows in the order of their ids. `reports` keeps to it too.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from stellwerk.database.unit import PerEngine, Row, Sql, Unit
+from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
+from stellwerk.fleet.events import Author
+from stellwerk.fleet.joining import join
+from stellwerk.fleet.model import InstanceView, Registration
+from stellwerk.fleet.projection import GroupRecord
+from stellwerk.fleet.rows import GROUP_COLUMNS, INSTANCE_COLUMNS, from_instance, to_group, to_instance
+from stellwerk.journal.store import append_many
+
+Instances = tuple[InstanceView, ...]
+Loaded = tuple[GroupRecord, Instances]
+
+READ_AT_ONCE = 64
+"""Groups in one read by id: one statement text serves every smaller number, padded."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who asks: the principal, and whether it may act on what others own."""
+
+    principal: str
+    administers: bool
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """A group after a registration: every instance of it, and whether the group is new."""
+
+    record: GroupRecord
+    instances: Instances
+    created: bool
+
+
+_GROUP = PerEngine(
+    f"SELECT {GROUP_COLUMNS} FROM fleet_groups WHERE group_id = $1",
+    f"SELECT {GROUP_COLUMNS} FROM fleet_groups WHERE group_id = $1 FOR UPDATE",
+)
+_INSERT_GROUP = """
+INSERT INTO fleet_groups (group_id, joined_through, owner, kind, registered_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (group_id) DO NOTHING RETURNING group_id"""
+_UPDATE_GROUP = "UPDATE fleet_groups SET kind = $2, updated_at = $3 WHERE group_id = $1"
+_INSERT_VERSION = """
+INSERT INTO fleet_versions (group_id, version, weight, registered_at)
+VALUES ($1, $2, NULL, $3) ON CONFLICT (group_id, version) DO NOTHING"""
+_INSTANCES = f"SELECT {INSTANCE_COLUMNS} FROM fleet_instances WHERE group_id = $1 ORDER BY instance_id"
+_UPSERT_INSTANCE = f"""
+INSERT INTO fleet_instances (group_id, {INSTANCE_COLUMNS})
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+ON CONFLICT (group_id, instance_id) DO UPDATE SET
+  version = excluded.version, capabilities = excluded.capabilities, services = excluded.services,
+  tags = excluded.tags, labels = excluded.labels, endpoints = excluded.endpoints,
+  metadata = excluded.metadata,
+  condition = excluded.condition, presence = excluded.presence, updated_at = excluded.updated_at,
+  seen_at = excluded.seen_at, health_score = excluded.health_score, weight_hint = excluded.weight_hint"""
+
+
+def register(caller: Caller, registration: Registration, now_us: int) -> Unit[Joined]:
+    """Write a checked registration; the group's first makes its caller the owner. Raises OwnedByAnother."""
+    record, created = yield from _open_group(caller, registration, now_us)
+    before = yield from _instances(record.group)
+    old = next((one for one in before if one.instance == registration.instance), None)
+    new = join(old, registration, now_us)
+    yield Sql(_INSERT_VERSION, (record.group, registration.version, now_us))
+    yield Sql(_UPSERT_INSTANCE, from_instance(record.group, new))
+    if not created:
+        yield Sql(_UPDATE_GROUP, (record.group, registration.kind, now_us))
+    author = Author(record.group, new.instance, caller.principal)
+    if old is None:
+        events = [author.registered(registration.kind, record.joined_through, new)]
+    else:
+        events = author.registered_again((record.kind, registration.kind), old, new)
+    yield from append_many(events, now_us)
+    others = tuple(one for one in before if one.instance != registration.instance)
+    return Joined(replace(record, kind=registration.kind), (*others, new), created)
+
+
+def _open_group(caller: Caller, registration: Registration, now_us: int) -> Unit[tuple[GroupRecord, bool]]:
+    fresh = GroupRecord(
+        group=registration.group,
+        kind=registration.kind,
+        joined_through=registration.joined_through,
+        owner=caller.principal,
+        registered_at=now_us,
+    )
+    # twice round only if another replica inserts or removes the group between the two statements
+    while True:
+        rows = yield Sql(_GROUP, (fresh.group,))
+        if rows:
+            record = to_group(rows[0])
+            _check_owner(caller, record)
+            if record.joined_through != registration.joined_through:
+                raise OwnedByAnother(record.group, f"it joined through {record.joined_through}")
+            return record, False
+        values = (fresh.group, fresh.joined_through, fresh.owner, fresh.kind, now_us)
+        if (yield Sql(_INSERT_GROUP, values)):
+            return fresh, True
+
+
+_LOCK_INSTANCES = PerEngine(
+    "SELECT instance_id FROM fleet_instances WHERE group_id = $1 ORDER BY instance_id",
+    "SELECT instance_id FROM fleet_instances WHERE group_id = $1 ORDER BY instance_id FOR UPDATE",
+)
+_REMOVE_INSTANCE = "DELETE FROM fleet_instances WHERE group_id = $1 AND instance_id = $2"
+_REMOVE_INSTANCES = "DELETE FROM fleet_instances WHERE group_id = $1"
+_REMOVE_VERSIONS = "DELETE FROM fleet_versions WHERE group_id = $1"
+_REMOVE_GROUP = "DELETE FROM fleet_groups WHERE group_id = $1"
+
+
+def remove(caller: Caller, group: str, instance: str | None, now_us: int) -> Unit[None]:
+    """Delete a group, or one instance of it; the last one takes the group with it.
+
+    Raises UnknownAgent, OwnedByAnother.
+    """
+    rows = yield Sql(_GROUP, (group,))
+    if not rows:
+        raise UnknownAgent(group)
+    _check_owner(caller, to_group(rows[0]))
+    present = [row[0] for row in (yield Sql(_LOCK_INSTANCES, (group,)))]
+    if instance is not None and instance not in present:
+        raise UnknownAgent(group, instance)
+    if instance is None or present == [instance]:
+        gone, left = present, 0
+        for text in (_REMOVE_INSTANCES, _REMOVE_VERSIONS, _REMOVE_GROUP):
+            yield Sql(text, (group,))
+    else:
+        gone, left = [instance], len(present) - 1
+        yield Sql(_REMOVE_INSTANCE, (group, instance))
+    yield from append_many([Author(group, one, caller.principal).removed(left) for one in gone], now_us)
+
+
+def _check_owner(caller: Caller, record: GroupRecord) -> None:
+    if caller.principal != record.owner and not caller.administers:
+        raise OwnedByAnother(record.group)
+
+
+_ALL_GROUPS = f"SELECT {GROUP_COLUMNS} FROM fleet_groups ORDER BY registered_at, group_id"
+_ALL_INSTANCES = f"SELECT {INSTANCE_COLUMNS}, group_id FROM fleet_instances"
+_PLACES = ", ".join(f"${number}" for number in range(1, READ_AT_ONCE + 1))
+_SOME_GROUPS = f"SELECT {GROUP_COLUMNS} FROM fleet_groups WHERE group_id IN ({_PLACES})"
+_SOME_INSTANCES = f"{_ALL_INSTANCES} WHERE group_id IN ({_PLACES})"
+
+
+def load_all() -> Unit[list[Loaded]]:
+    """Read the whole registry, in order of registration."""
+    groups = yield Sql(_ALL_GROUPS)
+    instances = yield Sql(_ALL_INSTANCES)
+    return _together(groups, instances)
+
+
+def load_some(groups: Sequence[str]) -> Unit[list[Loaded]]:
+    """Read some groups, one to READ_AT_ONCE; who is missing from the answer does not exist."""
+    padded = (*groups, *(groups[-1] for _ in range(READ_AT_ONCE - len(groups))))
+    found = yield Sql(_SOME_GROUPS, padded)
+    instances = yield Sql(_SOME_INSTANCES, padded)
+    return _together(found, instances)
+
+
+def _instances(group: str) -> Unit[Instances]:
+    rows = yield Sql(_INSTANCES, (group,))
+    return tuple(map(to_instance, rows))
+
+
+def _together(groups: Iterable[Row], instances: Iterable[Row]) -> list[Loaded]:
+    by_group: dict[str, list[InstanceView]] = {}
+    for row in instances:
+        by_group.setdefault(row[-1], []).append(to_instance(row))
+    return [(to_group(row), tuple(by_group[row[0]])) for row in groups if row[0] in by_group]
