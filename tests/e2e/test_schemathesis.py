@@ -1,0 +1,84 @@
+"""Generated requests, valid and not, against a real server: no 5xx, and no answer that its description lacks."""
+
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from bench.serving import Server
+
+REPORT = Path(__file__).parents[2] / "bench" / "schemathesis.md"
+ENDLESS = ("/events/stream",)
+"""Answers that never end have tests of their own."""
+SOAK_CASES = 20_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_generated_requests_get_documented_answers(tmp_path: Path) -> None:
+    report = run_schemathesis(tmp_path, seed=1, examples=6)
+    assert report["test_cases"]["generated"] >= 500, report["test_cases"]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_twenty_thousand_generated_requests_get_documented_answers(tmp_path: Path) -> None:
+    generated, operations, seconds = 0, 0, 0.0
+    seeds: list[int] = []
+    version = ""
+    while generated < SOAK_CASES:
+        seed = 100 + len(seeds)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        report = run_schemathesis(folder, seed, examples=300)
+        generated += report["test_cases"]["generated"]
+        version = report["schemathesis_version"]
+        operations = report["operations"]["tested"]
+        seconds += report["running_time"]
+        seeds.append(seed)
+    REPORT.write_text(
+        "# Generated requests\n\n"
+        f"Written by `make soak`: schemathesis {version}, all checks, all phases, "
+        f"seeds {', '.join(map(str, seeds))}, against a running server on SQLite.\n\n"
+        "| operations | cases | failures | errors | s |\n|---:|---:|---:|---:|---:|\n"
+        f"| {operations} | {generated:,} | 0 | 0 | {seconds:.0f} |\n"
+    )
+
+
+def run_schemathesis(folder: Path, seed: int, examples: int) -> dict[str, Any]:
+    """Run it against a fresh server; assert no failure, no error, and a server that lives. Return its report."""
+    server = Server(folder / "data", settings={"log.format": "json"}).start()
+    try:
+        report, said = start(server, folder, seed, examples)
+        assert not report["failures"], said
+        assert not report["errors"], said
+        assert report["operations"]["tested"] == report["operations"]["selected"] > 0, said
+        assert urllib.request.urlopen(f"{server.url}/health", timeout=5).status == 200
+        log = server.running.output.read_text(errors="replace")
+        assert "Traceback" not in log, log[log.index("Traceback") - 500 :][:4_000]
+    finally:
+        server.stop()
+    return report
+
+
+def start(server: Server, folder: Path, seed: int, examples: int) -> tuple[dict[str, Any], str]:
+    file = folder / "report.json"
+    program = str(Path(sys.executable).parent / "schemathesis")
+    command = [program, "run", f"{server.url}/openapi.json", "--checks", "all", "--no-color", "--no-shrink"]
+    command += ["--max-examples", str(examples), "--seed", str(seed), "--continue-on-failure"]
+    command += ["--request-timeout", "10", "--generation-database", "none"]
+    command += ["--report", "json", "--report-json-path", str(file), "--suppress-health-check", "all"]
+    for path in ENDLESS:
+        command += ["--exclude-path", path]
+    hooks = {"SCHEMATHESIS_HOOKS": "e2e.schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **hooks}, capture_output=True, text=True, check=False
+    )
+    said = done.stdout[-20_000:] + done.stderr[-4_000:]
+    assert file.exists(), said
+    report: dict[str, Any] = msgspec.json.decode(file.read_bytes())
+    return report, said
