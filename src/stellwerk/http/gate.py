@@ -1,12 +1,52 @@
-"""The gate: the ASGI application of one listener, whose checks every request passes first."""
+"""The gate: the ASGI application of one listener, whose checks every request passes first.
 
-from collections.abc import Callable
+Order of the checks, each cheaper or more telling than what it stands before: the path finds the interface,
+whose error shape every refusal has from there on; `Host`; foreign pages; CORS preflight; authentication;
+the caller's rate; the body. WebSockets pass the same checks before they are accepted and are refused with
+an HTTP answer. The gate is plain ASGI, because every request pays for it.
+"""
+
+import itertools
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stellwerk.http.problem import RenderProblem
+import structlog
+from litestar import Litestar
 
-AsgiApplication = Callable[..., Any]
+from stellwerk.http import cors
+from stellwerk.http.access import Access, host_name, is_foreign
+from stellwerk.http.application import public_paths
+from stellwerk.http.audit import RefusalAudit, Refused
+from stellwerk.http.auth import Authentication
+from stellwerk.http.body import JSON, Bodies, ClientLeft, Message, Receive, replay
+from stellwerk.http.problem import Problem, RenderProblem
+from stellwerk.trust.principal import ANONYMOUS
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApplication = Callable[..., Awaitable[Any]]
+Headers = list[tuple[bytes, bytes]]
+
+OWNED_BY_ANOTHER = "owned_by_another"
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+# A request that has one of these twice is read differently by different programs on its way.
+SINGLE = (
+    b"host",
+    b"origin",
+    b"authorization",
+    b"x-api-key",
+    b"content-type",
+    b"content-length",
+    b"transfer-encoding",
+    b"sec-fetch-site",
+)
+KNOWN_HOSTS = 1_000
+
+log = structlog.get_logger()
 
 
 def everything(path: str) -> int:
@@ -22,6 +62,220 @@ class Interface:
     application: AsgiApplication
     render_problem: RenderProblem
     owns: Callable[[str], int] = everything
-    """Length of the prefix by which the interface owns a path, 0 for not its own (a bool will do). The longest wins."""
+    """Length of the prefix that makes a path its own, 0 if it is not (a bool will do). The longest wins."""
     rewrite: Callable[[str], str | None] | None = None
-    """Give the plain path for an alias (`/v1/agents/x` → `/agents/x`), or None to keep it. Called for owned paths."""
+    """The plain path of an alias (`/v1/agents/x` → `/agents/x`), None to keep it. Asked for owned paths."""
+    public: frozenset[str] | None = None
+    """Plain paths that need no credentials on a closed listener either. None asks the Litestar application
+    for the routes without parameters whose scope is None."""
+
+
+class Gate:
+    """The application of one listener."""
+
+    def __init__(
+        self,
+        access: Access,
+        interfaces: Sequence[Interface],
+        *,
+        fallback: RenderProblem,
+        authentication: Authentication,
+        bodies: Bodies,
+        audit: RefusalAudit | None = None,
+    ) -> None:
+        self._access = access
+        self._interfaces = [(interface, _public(interface)) for interface in interfaces]
+        self._fallback = fallback
+        self._authentication = authentication
+        self._bodies = bodies
+        self._audit = audit
+        self._known_hosts: set[bytes] = set()
+        self._id_prefix = secrets.token_hex(4)
+        self._ids = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or serve one WebSocket."""
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._connect(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        request_id, extra = self._identify_request(scope, headers)
+        state, started = scope["state"], False
+
+        async def reply(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), *extra]
+                if message["status"] >= 400:
+                    self._note(scope, message["status"])
+            await send(message)
+
+        interface, public = self._interface_of(scope["path"])
+        render = self._fallback if interface is None else interface.render_problem
+        try:
+            if cors.is_preflight(scope["method"], headers):
+                self._check_page(scope, headers)
+                await _respond(reply, 204, cors.preflight_headers(headers), b"")
+                return
+            application = self._admit(interface, public, scope, headers)
+            body = await self._bodies.read(headers, receive)
+            if body is not None:
+                if headers.get(b"content-type") != JSON:
+                    scope["headers"] = _as_json(scope["headers"])
+                receive = replay(body, receive)
+            await application(scope, receive, reply)
+        except Problem as problem:
+            state["problem"] = problem
+            await _respond(reply, *render(problem, request_id))
+        except ClientLeft:
+            return
+        except Exception:
+            log.exception("request failed", request_id=request_id, path=scope["path"])
+            if not started:
+                await _respond(reply, *render(Problem.internal(request_id), request_id))
+
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        request_id, _ = self._identify_request(scope, headers)
+        interface, public = self._interface_of(scope["path"])
+        render = self._fallback if interface is None else interface.render_problem
+        state, accepted = scope["state"], False
+
+        async def refuse(problem: Problem) -> None:
+            status, problem_headers, body = render(problem, request_id)
+            self._note(scope, status)
+            start = {"status": status, "headers": [*problem_headers, (b"x-request-id", request_id.encode())]}
+            await send({"type": "websocket.http.response.start", **start})
+            await send({"type": "websocket.http.response.body", "body": body})
+
+        async def reply(message: Message) -> None:
+            nonlocal accepted
+            if not accepted and message["type"] == "websocket.close":
+                # The application refuses before it accepts: say why over HTTP, in the interface's shape.
+                accepted = True
+                await refuse(state.get("problem") or Problem.forbidden("The WebSocket was refused"))
+                return
+            accepted = True
+            await send(message)
+
+        try:
+            application = self._admit(interface, public, scope, headers)
+        except Problem as problem:
+            state["problem"] = problem
+            await refuse(problem)
+            return
+        await application(scope, receive, reply)
+
+    def _identify_request(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[str, Headers]:
+        """Give the request its id, and name the headers that its answer has beside the interface's."""
+        state = scope.setdefault("state", {})
+        given = headers.get(b"x-request-id")
+        if given is not None and REQUEST_ID.fullmatch(given):
+            request_id = given.decode()
+        else:
+            request_id = f"{self._id_prefix}-{next(self._ids):x}"
+        state["request_id"] = request_id
+        state["principal"] = ANONYMOUS
+        extra = [NOSNIFF, (b"x-request-id", request_id.encode())]
+        if self._access.origins:
+            origin = headers.get(b"origin")
+            if origin is not None and origin.decode("latin-1") in self._access.origins:
+                extra += cors.allow_headers(origin)
+        return request_id, extra
+
+    def _interface_of(self, path: str) -> tuple[Interface | None, frozenset[str]]:
+        best, longest, public = None, 0, frozenset[str]()
+        for interface, its_public in self._interfaces:
+            length = interface.owns(path)
+            if length > longest:
+                best, longest, public = interface, length, its_public
+        return best, public
+
+    def _admit(
+        self, interface: Interface | None, public: frozenset[str], scope: Scope, headers: dict[bytes, bytes]
+    ) -> AsgiApplication:
+        """Pass the checks that need no body; raise a Problem for the first that fails."""
+        self._check_page(scope, headers)
+        if interface is None:
+            raise Problem.not_found()
+        if interface.rewrite is not None:
+            scope["path"] = interface.rewrite(scope["path"]) or scope["path"]
+        peer = _peer(scope)
+        principal = self._authentication.identify(headers, peer, self._access.open)
+        if principal is ANONYMOUS and scope["path"] not in public:
+            raise Problem.unauthenticated("Send an API key: Authorization: Bearer …, or X-API-Key")
+        scope["state"]["principal"] = principal
+        self._authentication.throttle(principal, peer)
+        return interface.application
+
+    def _check_page(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        """Refuse what no honest client sends: doubled headers, foreign hosts, foreign pages."""
+        if len(headers) != len(scope["headers"]):
+            _check_single(scope["headers"])
+        hosts = self._access.hosts
+        if hosts is not None and headers.get(b"host") not in self._known_hosts:
+            self._check_host(headers.get(b"host", b""), hosts)
+        if (b"origin" in headers or b"sec-fetch-site" in headers) and is_foreign(
+            headers, scope.get("method", "websocket"), self._access.origins
+        ):
+            raise Problem.forbidden("Requests of foreign web pages are refused", "foreign_origin")
+
+    def _check_host(self, header: bytes, hosts: frozenset[str]) -> None:
+        if host_name(header.decode("latin-1")) not in hosts:
+            detail = "This listener is not known under the name in Host; the setting server.names adds names"
+            raise Problem.forbidden(detail, "foreign_host")
+        if len(self._known_hosts) < KNOWN_HOSTS:
+            self._known_hosts.add(header)
+
+    def _note(self, scope: Scope, status: int) -> None:
+        """Put a refusal into the journal; other errors are no refusals."""
+        state = scope["state"]
+        problem: Problem | None = state.get("problem")
+        owned = problem is not None and problem.code == OWNED_BY_ANOTHER
+        if self._audit is None or not (status in (401, 403, 429) or owned):
+            return
+        principal = state["principal"]
+        refused = Refused(
+            listener=self._access.listener,
+            status=status,
+            code="refused" if problem is None else problem.code,
+            method=scope.get("method", "websocket"),
+            path=scope["path"],
+            peer=_peer(scope),
+            principal=None if principal is ANONYMOUS else principal.id,
+            request_id=state["request_id"],
+        )
+        self._audit.note(refused)
+
+
+def _public(interface: Interface) -> frozenset[str]:
+    if interface.public is None and isinstance(interface.application, Litestar):
+        return public_paths(interface.application)
+    return interface.public or frozenset()
+
+
+def _check_single(headers: Headers) -> None:
+    names = [name for name, _ in headers]
+    doubled = [name.decode() for name in SINGLE if names.count(name) > 1]
+    if doubled:
+        raise Problem(400, "bad_request", f"The header {doubled[0]} stands twice in the request")
+
+
+def _as_json(headers: Headers) -> Headers:
+    return [*(pair for pair in headers if pair[0] != b"content-type"), (b"content-type", JSON)]
+
+
+def _peer(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    start = [*headers, length] if status != 204 else headers
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})

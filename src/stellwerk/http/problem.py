@@ -10,8 +10,8 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Problem(Exception):
     """A request that is not answered with success; each interface renders it in its own shape.
 
-    `code` is a stable word for programs (`lease_lost`), `detail` a sentence for people. `headers` go out with the answer,
-    `fields` are further values that an interface may show. Raise it from a handler, or let the gate raise it.
+    `code` is a stable word for programs (`lease_lost`), `detail` a sentence for people. `headers` go out
+    with the answer, `fields` are further values that an interface may show. Handlers and the gate raise it.
     """
 
     def __init__(
@@ -60,9 +60,7 @@ class Problem(Exception):
     @classmethod
     def too_large(cls, limit_bytes: int) -> "Problem":
         """Refuse a body over the limit (413)."""
-        return cls(
-            413, "too_large", f"The request body is larger than {limit_bytes} bytes", {"connection": "close"}
-        )
+        return cls(413, "too_large", f"The request body is larger than {limit_bytes} bytes")
 
     @classmethod
     def unsupported_media_type(cls, media_type: str) -> "Problem":
@@ -94,4 +92,4 @@ Rendered = tuple[int, list[tuple[bytes, bytes]], bytes]
 """Status, headers in ASGI form (with content-type, without content-length), body."""
 
 RenderProblem = Callable[[Problem, str], Rendered]
-"""(problem, request id) to the interface's own error answer. It must put `problem.headers` among the headers."""
+"""(problem, request id) to the interface's own error answer, with `problem.headers` among its headers."""

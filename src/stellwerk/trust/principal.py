@@ -31,3 +31,6 @@ class Principal:
 
 LOCAL = Principal("local", "local", ALL_SCOPES)
 """The user of an open listener."""
+
+ANONYMOUS = Principal("anonymous", "anonymous", frozenset())
+"""Nobody in particular: who calls a public route of a closed listener without credentials."""

@@ -1,0 +1,118 @@
+"""Refusals in the journal, at a bounded rate, so that a flood of them fills neither the disk nor the memory.
+
+Theory of operation. `note` runs on the event loop and only appends to a bounded queue; one task writes the
+queue to the journal. What is beyond the rate (per peer and in total) is counted, and the count goes out
+with the next refusal that is written. While the database cannot answer, refusals are counted as suppressed
+too: a refusal never waits for it.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from stellwerk.clock import Clock
+from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.http.limits import Rate
+from stellwerk.journal.event import Event, Retention
+
+QUEUED = 1_000
+PATH_LIMIT = 200
+
+log = structlog.get_logger()
+
+
+class Recorder(Protocol):
+    """What is needed of the journal."""
+
+    async def record(self, event: Event) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One request that was refused."""
+
+    listener: str
+    status: int
+    code: str
+    method: str
+    path: str
+    peer: str
+    principal: str | None
+    request_id: str
+
+
+class RefusalAudit:
+    """Writes `access.refused` events."""
+
+    def __init__(self, journal: Recorder, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._per_peer = Rate(1.0, 20.0)
+        self._in_total = Rate(20.0, 200.0)
+        self._queue: deque[Refused] = deque()
+        self._suppressed = 0
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, refused: Refused) -> None:
+        """Take a refusal for writing, or only count it."""
+        now = self._clock.now_us()
+        busy = len(self._queue) >= QUEUED
+        if busy or self._per_peer.take(refused.peer, now) or self._in_total.take("", now):
+            self._suppressed += 1
+            return
+        self._queue.append(refused)
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Begin to write; again is no error."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="refusal-audit")
+
+    async def stop(self) -> None:
+        """Write what is waiting and end; again is no error."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+        await self._write()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._write()
+            except Exception:
+                log.exception("refusals were not recorded")
+
+    async def _write(self) -> None:
+        while self._queue:
+            refused = self._queue.popleft()
+            suppressed, self._suppressed = self._suppressed, 0
+            try:
+                await self._journal.record(_event(refused, suppressed))
+            except DatabaseUnavailable:
+                self._suppressed += suppressed + 1
+
+
+def _event(refused: Refused, suppressed: int) -> Event:
+    data = {
+        "listener": refused.listener,
+        "status": refused.status,
+        "code": refused.code,
+        "method": refused.method,
+        "path": refused.path[:PATH_LIMIT],
+        "peer": refused.peer,
+        "request_id": refused.request_id,
+        "suppressed": suppressed,
+    }
+    text = msgspec.json.encode(data).decode()
+    return Event("access.refused", Retention.AUDIT, principal=refused.principal, data=text)
