@@ -1,6 +1,6 @@
 """A last look at a certificate before a root signs it.
 
-The builder is signed with a throw-away key and the outcome is read back, so that what is checked is what would
+The builder is signed with a throw-away key and the outcome is read back: what is checked is what would
 be signed, not what somebody believed to have asked for.
 """
 

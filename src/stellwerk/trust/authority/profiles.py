@@ -1,6 +1,6 @@
 """What the certificates say: roots, agents, servers (RFC 5280).
 
-A profile gives a builder; it signs nothing. The same builder is first signed with a throw-away key and looked at
+A profile gives a builder; it signs nothing. The builder is first signed with a throw-away key and looked at
 by `linting.py`, then by the root.
 """
 
