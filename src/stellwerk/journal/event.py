@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 
 class Retention(StrEnum):
     """How long an event stays: days per class are settings."""
@@ -12,9 +14,8 @@ class Retention(StrEnum):
     AUDIT = "audit"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened, before it is recorded."""
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened, before it is recorded. A struct, because every step of every task makes one."""
 
     kind: str
     """Subject and verb: `task.submitted`, `agent.late`."""
