@@ -1,10 +1,10 @@
-"""What a balancing strategy is: it makes rosters, and a roster picks among the holders that match one queue."""
+"""What a balancing strategy is: it makes rosters, and a roster picks among the holders that match a queue."""
 
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Protocol
 
-from stellwerk.work.balancing.standing import Standing
+from stellwerk.work.balancing.candidate import Candidate
 from stellwerk.work.task import Waiting
 
 
@@ -24,27 +24,33 @@ class StrategyName(StrEnum):
 class Roster(Protocol):
     """The holders that match one queue, ordered for the next pick."""
 
-    def add(self, standing: Standing) -> None:
+    def add(self, candidate: Candidate) -> None:
         """Let the holder take part."""
         ...
 
-    def discard(self, standing: Standing) -> None:
+    def discard(self, candidate: Candidate) -> None:
         """Leave the holder out; no error if it was not in."""
         ...
 
-    def touch(self, standing: Standing) -> None:
-        """Learn that the figures of a member have changed. Cheap: the order is mended when the next pick needs it."""
+    def touch(self, candidate: Candidate) -> None:
+        """Learn that a member's figures have changed. Cheap: the order is mended when a pick needs it."""
         ...
 
-    def pick(self, waiting: Waiting) -> Standing | None:
-        """Choose a member with free capacity, or None if all are full. Changes nothing by itself."""
+    def free(self) -> int:
+        """Return how many more tasks the members may get now; above 0, `pick` finds one."""
         ...
 
-    def has_free(self) -> bool:
-        """Tell whether `pick` would find a member."""
+    def pick(self, waiting: Waiting) -> Candidate | None:
+        """Choose a member that has room, None if all are full. Changes nothing by itself."""
+        ...
+
+    def took(self, candidate: Candidate) -> None:
+        """Learn that the pick was carried out here: what rotates goes on."""
         ...
 
     def __len__(self) -> int: ...
+
+    def __contains__(self, candidate: Candidate) -> bool: ...
 
 
 class Strategy(Protocol):
@@ -53,14 +59,14 @@ class Strategy(Protocol):
     @property
     def name(self) -> StrategyName: ...
 
-    def roster(self, members: Iterable[Standing]) -> Roster:
-        """Make the roster of one queue."""
+    def roster(self, members: Iterable[Candidate]) -> Roster:
+        """Make the roster of one queue. Its members have arrived."""
         ...
 
-    def arrive(self, standing: Standing) -> None:
-        """Learn of a connected holder, before any roster has it."""
+    def arrive(self, candidate: Candidate) -> None:
+        """Learn of a connected holder, before any roster has it. Idempotent."""
         ...
 
-    def leave(self, standing: Standing) -> None:
-        """Forget a holder, after every roster has discarded it."""
+    def leave(self, candidate: Candidate) -> None:
+        """Forget a holder, after every roster has discarded it. Idempotent."""
         ...
