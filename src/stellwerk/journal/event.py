@@ -15,7 +15,7 @@ class Retention(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something that happened, before it is recorded. A struct, because every step of every task makes one."""
+    """Something that happened, before it is recorded. A struct: every step of every task makes one."""
 
     kind: str
     """Subject and verb: `task.submitted`, `agent.late`."""
