@@ -98,7 +98,7 @@ def any_silent(presence: Presence, heard_until: int) -> Unit[bool]:
 def mark_silent(
     was: Presence, worse: Presence, heard_until: int, limit: int, now_us: int
 ) -> Unit[list[Silent]]:
-    """Mark as `worse` those of presence `was` that were not heard after `heard_until`, in order of silence."""
+    """Mark as `worse` those of presence `was` that were not heard after `heard_until`; oldest first."""
     rows = yield Sql(_SILENT, (was.value, heard_until, limit))
     worsened: list[tuple[Value, ...]] = []
     events = []
