@@ -111,6 +111,7 @@ class Client:
         data: Mapping[str, Any] | None = None,
         *,
         priority: Priority = "normal",
+        capabilities: Sequence[str] = (),
         requires: Mapping[str, Any] | None = None,
         repeatable: bool = True,
         max_attempts: int | None = None,
@@ -121,13 +122,19 @@ class Client:
         task_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> Submitted:
-        """Submit a task and return when it is durable. `NewTask` tells what the parameters mean."""
+        """Submit a task and return when it is durable.
+
+        `NewTask` tells what the parameters mean; `capabilities` stands for `requires={"capabilities": …}`.
+        """
         return self.submit_task(
             NewTask(
                 task_type=task_type,
                 data=data or {},
                 priority=priority,
-                requires=requires or {},
+                requires={
+                    **(requires or {}),
+                    **({"capabilities": list(capabilities)} if capabilities else {}),
+                },
                 repeatable=repeatable,
                 max_attempts=max_attempts,
                 delay_s=delay_s,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from stellwerk.sdk.errors import TaskCancelled
 from stellwerk.sdk.exchange import Exchange
 from stellwerk.sdk.wire import Frame
+
+Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class Context:
@@ -88,7 +90,7 @@ class Context:
         """
         self._exchange.report(float(fraction), note)
 
-    def log(self, line: str, *, level: str = "info") -> None:
+    def log(self, line: str, *, level: Level = "info") -> None:
         """Log a line, to be read while the task runs and afterwards.
 
         Beyond 4 MiB an attempt's lines are dropped.

@@ -19,6 +19,9 @@ LINE_CHARACTERS = 8_192
 
 A longer one is cut here already so that a frame stays within its limits.
 """
+NOTE_CHARACTERS = 1_000
+"""Longest note about progress."""
+LEVELS = frozenset({"debug", "info", "warning", "error", "critical"})
 ATTEMPT_CHARACTERS = 4_194_304
 """Most that one attempt may log, as on the server, which marks the cut."""
 
@@ -59,15 +62,21 @@ class Exchange:
         """Note how far it is; what lies behind an earlier report is ignored."""
         fraction = min(1.0, max(0.0, fraction))
         if self.reported is None or fraction >= self.reported[0]:
-            self.reported = (fraction, note)
+            self.reported = (fraction, None if note is None else _clean(note[:NOTE_CHARACTERS]))
             self.noted = True
 
     def log(self, text: str, level: str) -> None:
         """Note a text, line by line, until the attempt has logged its share."""
+        # One word that the server does not know would cost the whole batch.
+        level = level if level in LEVELS else "info"
         for line in text.split("\n"):
             if self._logged > ATTEMPT_CHARACTERS:
                 return
             self._seq += 1
             self._logged += len(line)
-            clean = line[:LINE_CHARACTERS].encode("utf-8", "replace").decode()
-            self.lines.append(Line(self._seq, clean, level, datetime.now(UTC)))
+            self.lines.append(Line(self._seq, _clean(line[:LINE_CHARACTERS]), level, datetime.now(UTC)))
+
+
+def _clean(text: str) -> str:
+    # Lone surrogates (from file names, say) cannot be sent.
+    return text.encode("utf-8", "replace").decode()

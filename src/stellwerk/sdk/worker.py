@@ -33,11 +33,11 @@ class Worker:
 
     def __init__(
         self,
-        server: str | None = None,
+        agent_id: str | None = None,
         *,
+        server: str | None = None,
         capabilities: Sequence[str] = (),
         concurrency: int = 10,
-        agent_id: str | None = None,
         agent_type: str = "worker",
         labels: Mapping[str, str] | None = None,
         delivery: Delivery = "auto",
