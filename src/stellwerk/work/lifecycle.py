@@ -88,12 +88,15 @@ def renew(task: Live, now_us: int, terms: Terms) -> Live:
 
 
 def succeed(task: Live, now_us: int) -> Live:
-    """End with a result. Raises ConflictingResult when the task has ended, or its attempt ended in a failure."""
+    """End with a result. Raises ConflictingResult when the task has ended, LeaseLost when it waits again."""
     if task.state in ACTIVE:
         return _end(task, Step.SUCCEED, now_us, None)
     if may_be_corrected(task):
-        return _end(task, Step.CORRECT, now_us, None)
-    raise ConflictingResult(task.task_id, task.state)
+        attempt = task.attempt + (task.reason == Reason.UNACKNOWLEDGED)  # It was begun after all.
+        return replace(_end(task, Step.CORRECT, now_us, None), attempt=attempt)
+    if task.state in FINISHED:
+        raise ConflictingResult(task.task_id, task.state)
+    raise LeaseLost(task.task_id, task.state)
 
 
 def may_be_corrected(task: Live) -> bool:

@@ -33,8 +33,13 @@ _SOME = PerEngine(
 _UPDATE = """
 UPDATE tasks SET state = $2, reason = $3, attempt = $4, fence = $5, not_before = $6, delayed = $7, deadline_at = $8,
 leased_at = $9, started_at = $10, finished_at = $11, lease_expires_at = $12, cancel_requested_at = $13,
-holder_group = $14, holder_instance = $15, progress = $16, progress_note = $17 WHERE task_id = $1"""
-_UPDATED_COLUMNS = 17
+progress = $14, progress_note = $15 WHERE task_id = $1"""
+# The steps that most tasks take name few columns, and so touch few indexes.
+_UPDATE_HELD = """
+UPDATE tasks SET state = $2, reason = $3, started_at = $4, lease_expires_at = $5, cancel_requested_at = $6,
+progress = $7, progress_note = $8 WHERE task_id = $1"""
+_UPDATE_ENDED = """
+UPDATE tasks SET state = $2, reason = $3, finished_at = $4, started_at = $5, lease_expires_at = NULL WHERE task_id = $1"""
 # A renewed lease or new progress leaves the state alone, and with it most indexes.
 _RENEW = "UPDATE tasks SET lease_expires_at = $2, progress = $3, progress_note = $4 WHERE task_id = $1"
 _STORE_RESULT = """
@@ -83,11 +88,14 @@ class StoredResult(msgspec.Struct, frozen=True):
 def write_changes(changes: Sequence[Change], results: Sequence[StoredResult], now_us: int) -> Unit[None]:
     """Write changed tasks with their events and counters, and what their attempts ended with."""
     stepped = [change for change in changes if change.before.state is not change.after.state]
-    if stepped:
-        yield Many(_UPDATE, [_columns(change.after) for change in stepped])
+    last = {change.after.task_id: change.after for change in changes if not change.duplicate}
+    # A unit may take one task through several steps; only its last standing is written.
+    moved = {change.after.task_id for change in stepped}
+    if moved:
+        yield from _update(stepped, last)
         yield from append_many([_event_of(change.after) for change in stepped], now_us)
         yield from _count(stepped)
-    renewed = [change.after for change in changes if change.before.state is change.after.state and not change.duplicate]
+    renewed = [task for task_id, task in last.items() if task_id not in moved]
     if renewed:
         yield Many(
             _RENEW, [(task.task_id, task.lease_expires_at, task.progress, task.progress_note) for task in renewed]
@@ -113,14 +121,51 @@ def event_data(attempt: int, fence: int, instance: str | None, reason: str | Non
     return msgspec.json.encode(data).decode()
 
 
-def _columns(task: Live) -> tuple[Value, ...]:
+def _update(stepped: Sequence[Change], last: dict[str, Live]) -> Unit[None]:
+    first: dict[str, Live] = {}
+    for change in stepped:
+        first.setdefault(change.before.task_id, change.before)
+    rows: dict[str, list[tuple[Value, ...]]] = {}
+    for task_id, before in first.items():
+        text, row = _row_of(before, last[task_id])
+        rows.setdefault(text, []).append(row)
+    for text, some in rows.items():
+        yield Many(text, some)
+
+
+def _row_of(before: Live, task: Live) -> tuple[str, tuple[Value, ...]]:
     # Plain strings: the drivers take a detour for subclasses of str.
-    reason = task.reason
-    return (
+    reason = None if task.reason is None else str(task.reason)
+    state = task.state.value
+    if before.state in ACTIVE and task.state in ACTIVE:
+        return _UPDATE_HELD, (
+            task.task_id,
+            state,
+            reason,
+            task.started_at,
+            task.lease_expires_at,
+            task.cancel_requested_at,
+            task.progress,
+            task.progress_note,
+        )
+    if before.state in ACTIVE and task.state in FINISHED and before.cancel_requested_at is task.cancel_requested_at:
+        return _UPDATE_ENDED, (task.task_id, state, reason, task.finished_at, task.started_at)
+    return _UPDATE, (
         task.task_id,
-        task.state.value,
-        None if reason is None else str(reason),
-        *msgspec.structs.astuple(task)[3:_UPDATED_COLUMNS],
+        state,
+        reason,
+        task.attempt,
+        task.fence,
+        task.not_before,
+        task.delayed,
+        task.deadline_at,
+        task.leased_at,
+        task.started_at,
+        task.finished_at,
+        task.lease_expires_at,
+        task.cancel_requested_at,
+        task.progress,
+        task.progress_note,
     )
 
 
