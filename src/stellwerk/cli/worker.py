@@ -8,11 +8,13 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stellwerk.sdk import Refused, StellwerkError, Worker
+if TYPE_CHECKING:
+    # Loaded when a worker is run: the other commands should not wait for aiohttp.
+    from stellwerk.sdk import Worker
 
 
 def worker(
@@ -47,7 +49,7 @@ def worker(
 ) -> None:
     """Run the functions of a Worker for a control plane until SIGTERM or SIGINT.
 
-    Options given here win over those of the Worker; capabilities, services, labels and tags are added to them.
+    Options given here win over those of the Worker; capabilities, services, labels and tags are added.
 
     Example: stellwerk worker mywork:app --capability data-processing --concurrency 4
     """
@@ -79,6 +81,8 @@ def worker(
 
 def run_worker(found: Worker) -> None:
     """Run a worker; end the program with status 1 and a message when it is not wanted."""
+    from stellwerk.sdk import Refused, StellwerkError
+
     try:
         found.run()
     except Refused as refused:
@@ -91,6 +95,8 @@ def run_worker(found: Worker) -> None:
 
 def load_worker(place: str) -> Worker:
     """Import `module:attribute` (`app` when there is no attribute); the current folder is looked in first."""
+    from stellwerk.sdk import Worker
+
     module, _, attribute = place.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:

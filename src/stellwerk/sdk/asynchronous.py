@@ -19,14 +19,16 @@ from stellwerk.sdk.records import (
     Agent,
     AgentQuery,
     Event,
+    EventPage,
     LogLine,
     NewTask,
     Priority,
+    QueueStatus,
     Submitted,
     Task,
     TaskPage,
 )
-from stellwerk.sdk.streaming import follow, follow_task
+from stellwerk.sdk.streaming import follow, follow_task, read_page
 from stellwerk.sdk.transport import Transport
 
 LONGEST_POLL_S = 30.0
@@ -47,6 +49,10 @@ class _State(msgspec.Struct):
 
 class _Logs(msgspec.Struct):
     lines: list[LogLine] = []
+
+
+class _Status(msgspec.Struct):
+    stats: QueueStatus
 
 
 class _Agents(msgspec.Struct):
@@ -202,6 +208,20 @@ class AsyncClient:
             return follow_task(self._transport, task_id, kinds=kinds, after=after)
         return follow(self._transport, kinds=kinds, after=after)
 
+    async def events(
+        self,
+        *,
+        task_id: str | None = None,
+        kinds: Sequence[str] = (),
+        after: str | None = None,
+        limit: int = 100,
+    ) -> EventPage:
+        """Return one page of the journal, oldest first, from behind the cursor `after` (None.
+
+        The oldest kept).
+        """
+        return await read_page(self._transport, kinds=kinds, after=after, task_id=task_id, limit=limit)
+
     async def list(
         self,
         *,
@@ -247,6 +267,10 @@ class AsyncClient:
         """Return what the task's function logged, from behind line number `after`."""
         path = f"/tasks/{quote(task_id, safe='')}/logs"
         return (await self._transport.call("GET", path, _Logs, query={"after": str(after)})).lines
+
+    async def status(self) -> QueueStatus:
+        """Return figures of the whole queue."""
+        return (await self._transport.call("GET", "/tasks/status", _Status)).stats
 
     async def agents(self, query: AgentQuery | None = None) -> Sequence[Agent]:
         """List the agents of the fleet, the healthiest first."""

@@ -20,9 +20,11 @@ from stellwerk.sdk.records import (
     Agent,
     AgentQuery,
     Event,
+    EventPage,
     LogLine,
     NewTask,
     Priority,
+    QueueStatus,
     Submitted,
     Task,
     TaskPage,
@@ -187,6 +189,20 @@ class Client:
             if not self._closed:
                 self._do(_close(events))
 
+    def events(
+        self,
+        *,
+        task_id: str | None = None,
+        kinds: Sequence[str] = (),
+        after: str | None = None,
+        limit: int = 100,
+    ) -> EventPage:
+        """Return one page of the journal, oldest first, from behind the cursor `after` (None.
+
+        The oldest kept).
+        """
+        return self._do(self._client.events(task_id=task_id, kinds=kinds, after=after, limit=limit))
+
     def list(
         self,
         *,
@@ -223,6 +239,10 @@ class Client:
     def logs(self, task_id: str, *, after: int = 0) -> Sequence[LogLine]:
         """Return what the task's function logged, from behind line number `after`."""
         return self._do(self._client.logs(task_id, after=after))
+
+    def status(self) -> QueueStatus:
+        """Return figures of the whole queue."""
+        return self._do(self._client.status())
 
     def agents(self, query: AgentQuery | None = None) -> Sequence[Agent]:
         """List the agents of the fleet, the healthiest first."""

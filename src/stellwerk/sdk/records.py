@@ -90,6 +90,16 @@ class TaskPage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class QueueStatus(msgspec.Struct, frozen=True):
+    """Figures of the whole queue; `avg_distribution_time` is in seconds, `queue_sizes` by priority."""
+
+    tasks_distributed: int
+    tasks_completed: int
+    tasks_failed: int
+    avg_distribution_time: float
+    queue_sizes: dict[str, int]
+
+
 class LogLine(msgspec.Struct, frozen=True):
     """A line that a worker's function logged. Numbers start at 1 in every attempt."""
 
@@ -111,6 +121,17 @@ class Event(msgspec.Struct, frozen=True):
     principal: str | None = None
     application: str | None = None
     data: Any = None
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """A slice of the journal, oldest first; `next` is the cursor behind it.
+
+    A page may be empty although `more` follows: a selective search goes on in steps.
+    """
+
+    events: tuple[Event, ...]
+    next: str | None = None
+    more: bool = False
 
 
 class Agent(msgspec.Struct, frozen=True):

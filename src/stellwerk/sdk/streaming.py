@@ -14,17 +14,12 @@ import msgspec
 
 from stellwerk.sdk.backoff import Backoff, chance
 from stellwerk.sdk.errors import Unreachable
-from stellwerk.sdk.records import Event
+from stellwerk.sdk.records import Event, EventPage
 from stellwerk.sdk.transport import RETRIED, Answer, Transport, fault_of
 
 LAST_KINDS = frozenset({"task.succeeded", "task.failed", "task.cancelled", "task.dead"})
 SILENCE_S = 90.0
 """A stream without even a comment for this long is taken for dead."""
-
-
-class _Page(msgspec.Struct):
-    events: list[Event]
-    next: str | None = None
 
 
 class Message(msgspec.Struct):
@@ -79,6 +74,14 @@ async def follow(
         await asyncio.sleep(backoff.next_s(chance()))
 
 
+async def read_page(
+    transport: Transport, *, kinds: Sequence[str], after: str | None, task_id: str | None, limit: int
+) -> EventPage:
+    """Read one page of the journal."""
+    query = _query(kinds=kinds, after=after, task_id=task_id) | {"limit": str(limit)}
+    return await transport.call("GET", "/events", EventPage, query=query)
+
+
 async def follow_task(
     transport: Transport, task_id: str, *, kinds: Sequence[str], after: str | None
 ) -> AsyncIterator[Event]:
@@ -86,13 +89,13 @@ async def follow_task(
     wanted = tuple(kinds)
     done = False
     while True:
-        query = _query(kinds=(), after=after, task_id=task_id) | {"limit": "500"}
-        page = await transport.call("GET", "/events", _Page, query=query)
+        page = await read_page(transport, kinds=(), after=after, task_id=task_id, limit=500)
         for event in page.events:
-            after, done = event.cursor or after, event.kind in LAST_KINDS
+            done = event.kind in LAST_KINDS
             if _fits(event.kind, wanted):
                 yield event
-        if not page.events:
+        after = page.next or (page.events[-1].cursor if page.events else after)
+        if not page.events and not page.more:
             break
     if done:
         return
