@@ -54,10 +54,16 @@ _UNDECIDED = PerEngine(
     postgres=f"SELECT CASE WHEN EXISTS (SELECT 1 FROM events WHERE xid >= {_HORIZON}) THEN 1 ELSE 0 END",
 )
 
-_FIRST_SINCE = PerEngine(
-    sqlite="SELECT 0, seq FROM events WHERE class = $1 AND at >= $2 ORDER BY at LIMIT 1",
-    postgres="SELECT xid, seq FROM events WHERE class = $1 AND at >= $2 ORDER BY at LIMIT 1",
+# The first component of a place that both engines can search by: the row, or the transaction.
+_BOUNDS = PerEngine(
+    sqlite="SELECT min(seq), max(seq) FROM events",
+    postgres="SELECT min(xid), max(xid) FROM events",
 )
+_AT_OR_BEHIND = PerEngine(
+    sqlite="SELECT seq, at FROM events WHERE seq >= $1 ORDER BY seq LIMIT 1",
+    postgres="SELECT xid, at FROM events WHERE xid >= $1 ORDER BY xid, seq LIMIT 1",
+)
+_BEFORE = PerEngine(sqlite="SELECT 0, $1 - 1", postgres="SELECT $1::bigint - 1, 9223372036854775807")
 
 
 class Slice(NamedTuple):
@@ -148,14 +154,15 @@ def _select(conditions: str, values: tuple[Value, ...], offset: str = "") -> Sql
 
 
 def _beginning(since: int | None) -> Unit[Position]:
-    """Return a place before every event since the instant, without walking there."""
-    if since is None:
+    """Return a place before every event since the instant: by halving, as instants grow with places."""
+    low, high = (yield Sql(_BOUNDS))[0]
+    if since is None or low is None:
         return BEGINNING
-    found = []
-    for retention in Retention:
-        rows = yield Sql(_FIRST_SINCE, (retention.value, since - _SLACK_US))
-        found += [place(row) for row in rows]
-    if not found:
-        return (yield from read_end())[0]
-    first = min(found)
-    return Position(first.transaction, first.row - 1)
+    while low < high:
+        middle = (low + high) // 2
+        key, at = (yield Sql(_AT_OR_BEHIND, (middle,)))[0]
+        if at < since - _SLACK_US:
+            low = key + 1
+        else:
+            high = middle
+    return Position(*(yield Sql(_BEFORE, (low,)))[0])

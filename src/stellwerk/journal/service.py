@@ -5,10 +5,10 @@ from functools import partial
 
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
-from stellwerk.journal.event import Event, EventFilter, Page
-from stellwerk.journal.position import from_cursor, to_cursor
+from stellwerk.journal.event import Event, EventFilter, Page, Retention
+from stellwerk.journal.position import BEGINNING, Position, from_cursor, to_cursor
 from stellwerk.journal.reading import read_end, read_slice, recorded
-from stellwerk.journal.retention import STEP, cutoffs, remove_step
+from stellwerk.journal.retention import cutoffs, remove_step
 from stellwerk.journal.store import append
 from stellwerk.journal.tail import Subscription, Tail
 from stellwerk.settings import JournalSettings
@@ -25,6 +25,7 @@ class Journal:
         self._clock = clock
         self._tail = Tail(database, queue_limit=settings.subscriber_queue, poll_s=settings.poll_s)
         self._announcement: asyncio.Task[None] | None = None
+        self._pruned: dict[Retention, Position] = {}
 
     async def stop(self) -> None:
         """End all streams; may be called more than once."""
@@ -69,10 +70,12 @@ class Journal:
         """Remove what has outlived its class, in small transactions; return how many events."""
         removed = 0
         for retention, before in cutoffs(self._settings, now_us).items():
-            step = STEP
-            while step == STEP:
-                step = await self._database.write(partial(remove_step, retention, before))
-                removed += step
+            done = False
+            while not done:
+                after = self._pruned.get(retention, BEGINNING)
+                step = await self._database.write(partial(remove_step, retention, before, after))
+                self._pruned[retention], done = step.place, step.done
+                removed += step.removed
         return removed
 
     async def _announce(self) -> None:

@@ -35,7 +35,6 @@ CREATE TABLE events (
 );
 CREATE INDEX events_group ON events (group_id{then_position}) WHERE group_id IS NOT NULL;
 CREATE INDEX events_task ON events (task_id{then_position}) WHERE task_id IS NOT NULL;
-CREATE INDEX events_retention ON events (class, at);
 
 CREATE TABLE api_keys (
     key_id TEXT NOT NULL PRIMARY KEY,
