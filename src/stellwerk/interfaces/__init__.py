@@ -1,0 +1,1 @@
+"""What the world speaks: a folder for each published interface. They never import each other."""

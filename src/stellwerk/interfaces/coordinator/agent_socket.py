@@ -1,0 +1,297 @@
+"""The agent's WebSocket: tasks go out as they are leased, reports come back on the same connection.
+
+Theory of operation. One task reads (`AgentSocket.serve`), the outbox writes when there is something. A
+report that must be durable before it is answered (*step*: accept, complete, fail, release, cancelled) runs
+in a task of its own, so that the many steps of a busy agent share the database's groups; steps of one task
+run in the order in which they came, and a connection that has too many under way is not read from until
+some are done. Steps outlive their connection: what was received is carried out.
+
+Reconciliation. The leases of before the connection are read first; then the seat is taken, and from then on
+the dispatcher delivers. If the first frame is `hello`, the leases of before are compared with it: what the
+agent no longer has, it is given again (not begun) or it is taken back (begun), and what it wrongly holds is
+reported lost. Without `hello` the deadlines decide.
+
+An ended connection gives up its seat; `Work.disconnect` sees to its leases. Close codes: 4403 not (any
+more) the caller's agent, 4404 the agent was removed, 4408 the peer does not read, 4409 another connection
+took over, 1008 too many faulty messages, 1012 the server stops.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+
+from stellwerk.clock import Clock
+from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
+from stellwerk.fleet.service import Fleet
+from stellwerk.interfaces.coordinator import rendering
+from stellwerk.interfaces.coordinator.errors import refuse
+from stellwerk.interfaces.coordinator.outbox import Outbox
+from stellwerk.interfaces.coordinator.times import iso
+from stellwerk.interfaces.coordinator.wire import frames
+from stellwerk.interfaces.coordinator.words import condition
+from stellwerk.interfaces.coordinator.working import log_line
+from stellwerk.trust.principal import Principal
+from stellwerk.work.refusals import LeaseLost, UnknownTask
+from stellwerk.work.service import Work
+from stellwerk.work.states import State
+from stellwerk.work.task import Assignment, Holder
+
+NOT_YOURS, REMOVED, NOT_READING, REPLACED = 4403, 4404, 4408, 4409
+FAULTY, RESTART = 1008, 1012
+STEPS_UNDER_WAY = 512
+FAULTS = 20
+"""Messages that are no frames before the connection is closed: enough to debug with, too few to flood."""
+CLOSE_S = 1.0
+"""How long the close frame may take; a peer that does not read never gets it."""
+CANCELLED = "cancelled"
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What the connections join."""
+
+    fleet: Fleet
+    work: Work
+    clock: Clock
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """Steps under way, which outlive their connections."""
+
+
+class AgentSocket:
+    """One connection of one holder; also the channel of its seat."""
+
+    __slots__ = (
+        "_clock",
+        "_ending",
+        "_faults",
+        "_fleet",
+        "_outbox",
+        "_principal",
+        "_reader",
+        "_send",
+        "_steps",
+        "_tasks",
+        "_under_way",
+        "_work",
+        "holder",
+    )
+
+    def __init__(self, ends: "Ends", principal: Principal, holder: Holder, send: Send) -> None:
+        self._fleet = ends.fleet
+        self._work = ends.work
+        self._clock = ends.clock
+        self._tasks = ends.tasks
+        self._principal = principal
+        self.holder = holder
+        self._send = send
+        self._outbox = Outbox(send, self._failed)
+        self._reader: asyncio.Task[Any] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._steps: dict[str, asyncio.Task[None]] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._faults = 0
+
+    # The channel of the seat
+
+    @property
+    def alive(self) -> bool:
+        """Whether what is delivered now has a chance to arrive."""
+        return not self._outbox.closed and not self._outbox.stuck
+
+    def deliver(self, assignments: Sequence[Assignment]) -> None:
+        """Send tasks whose leases are durable."""
+        for assignment in assignments:
+            self._outbox.put(frames.encode_assignment(rendering.assignment(assignment)))
+
+    def cancel(self, task_id: str, fence: int) -> None:
+        """Ask the agent to stop one attempt."""
+        self._put(frames.TaskCancel(task_id, fence, CANCELLED))
+
+    # The connection
+
+    async def serve(
+        self, receive: Receive, before: Sequence[Assignment], heartbeat_interval_s: float
+    ) -> None:
+        """Serve until the connection ends; `before` are the leases of before it."""
+        self._reader = asyncio.current_task()
+        self._put(frames.Welcome(*self.holder, heartbeat_interval_s, iso(self._clock.now_us())))
+        try:
+            await self._read(receive, {one.task_id: one for one in before})
+        except asyncio.CancelledError:
+            if self._ending is None:
+                raise
+        finally:
+            self._reader = None
+            self._outbox.close()
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the connection soon, whether or not the peer reads; the first reason stands."""
+        if self._ending is None:
+            self._outbox.close()
+            self._ending = asyncio.create_task(self._close(code, reason))
+
+    async def drain(self, limit_s: float) -> None:
+        """Say that the server stops, let steps under way end, and close with 1012."""
+        self._put(frames.Draining())
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=limit_s)
+        await self._outbox.drained(CLOSE_S)
+        self.end(RESTART, "The server stops")
+        if self._ending is not None:
+            await asyncio.wait({self._ending})
+
+    def check(self) -> None:
+        """End the connection of a peer that does not read."""
+        if self._outbox.stuck:
+            self.end(NOT_READING, "Frames are not read")
+
+    def _failed(self, overfull: bool) -> None:
+        if overfull:
+            self.end(NOT_READING, "Frames are not read")
+
+    async def _close(self, code: int, reason: str) -> None:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_S):
+                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        if self._reader is not None:
+            self._reader.cancel()
+
+    async def _read(self, receive: Receive, before: dict[str, Assignment]) -> None:
+        first = True
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                return
+            for frame in self._decode(message):
+                if isinstance(frame, frames.Goodbye):
+                    self.end(1000, "Goodbye")
+                    return
+                if isinstance(frame, frames.Hello):
+                    await self._reconcile(frame, before if first else {})
+                elif isinstance(frame, frames.Heartbeat):
+                    await self._heartbeat(frame)
+                else:
+                    self._begin(frame)
+                first = False
+            while len(self._under_way) >= STEPS_UNDER_WAY:
+                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+
+    def _decode(self, message: Mapping[str, Any]) -> list[frames.Incoming]:
+        try:
+            return frames.decode(message.get("text") or message.get("bytes") or b"")
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
+            self._faults += 1
+            self._put(frames.Error(f"This is no frame: {fault}", "invalid"))
+            if self._faults > FAULTS:
+                self.end(FAULTY, "Too many faulty messages")
+            return []
+
+    async def _heartbeat(self, frame: frames.Heartbeat) -> None:
+        try:
+            declared = None if frame.status is None else condition(frame.status)
+            await self._fleet.heartbeat(self._principal, *self.holder, frame.load_metrics, declared)
+            await self._work.heartbeat(self.holder)
+        except UnknownAgent:
+            self.end(REMOVED, "The agent was removed")
+        except OwnedByAnother:
+            self.end(NOT_YOURS, "The agent belongs to another principal")
+        except Exception as error:
+            self._put(self._refusal(error))
+        else:
+            self._put(frames.HeartbeatAck())
+
+    async def _reconcile(self, hello: frames.Hello, before: dict[str, Assignment]) -> None:
+        held = {one.task_id: one.lease for one in hello.held}
+        for task_id, lease in held.items():
+            known = before.get(task_id)
+            if known is None or known.fence != lease:
+                self._put(frames.LeaseLost(task_id, lease, "The lease ended while there was no connection"))
+            elif known.state is State.CANCELLING:
+                self.cancel(task_id, lease)
+        for task_id, known in before.items():
+            if held.get(task_id) != known.fence:
+                self._missed(known)
+
+    def _missed(self, lease: Assignment) -> None:
+        """See to a lease of before that the agent does not know (any more)."""
+        mark = (lease.task_id, lease.fence)
+        if lease.state is State.LEASED:
+            self.deliver([lease])
+        elif lease.state is State.CANCELLING:
+            self._begin(frames.Cancelled(*mark))
+        elif lease.repeatable:
+            self._begin(frames.Release(*mark))
+        # What has begun and may not be repeated ends as lost when its lease does.
+
+    def _begin(self, frame: frames.Notes | frames.Steps) -> None:
+        task = asyncio.create_task(self._step(frame, self._steps.get(frame.task_id)))
+        self._steps[frame.task_id] = task
+        self._under_way.add(task)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._tasks.discard(task)
+
+    async def _step(self, frame: frames.Notes | frames.Steps, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None and not earlier.done():
+            await asyncio.wait({earlier})
+        try:
+            answer = await self._report(frame)
+        except (LeaseLost, UnknownTask) as error:
+            answer = frames.LeaseLost(frame.task_id, frame.lease, str(error))
+        except Exception as error:
+            answer = self._refusal(error, frame)
+        finally:
+            if self._steps.get(frame.task_id) is asyncio.current_task():
+                del self._steps[frame.task_id]
+        if answer is not None:
+            self._put(answer)
+
+    async def _report(self, frame: frames.Notes | frames.Steps) -> frames.ToAgent | None:
+        work, holder, mark = self._work, self.holder, (frame.task_id, frame.lease)
+        match frame:
+            case frames.Accept():
+                standing = await work.acknowledge(holder, *mark)
+                return frames.TaskStarted(*mark, standing.state.value)
+            case frames.Progress():
+                standing = await work.progress(holder, *mark, frame.progress, frame.note)
+                return frames.TaskCancel(*mark, CANCELLED) if standing.stop_asked else None
+            case frames.Log():
+                standing = await work.log(holder, *mark, [log_line(line) for line in frame.lines])
+                return frames.TaskCancel(*mark, CANCELLED) if standing.stop_asked else None
+            case frames.Complete():
+                settled = await work.complete(holder, *mark, bytes(frame.result).decode())
+            case frames.Fail():
+                error = bytes(frame.error).decode()
+                settled = await work.fail(holder, *mark, error, retryable=frame.retryable)
+            case frames.Release():
+                settled = await work.hand_back(holder, *mark)
+            case _:
+                settled = await work.confirm_cancelled(holder, *mark)
+        return frames.TaskSettled(*mark, settled.state.value, settled.duplicate)
+
+    def _refusal(self, error: Exception, frame: frames.Notes | frames.Steps | None = None) -> frames.Error:
+        task_id, lease = (None, None) if frame is None else (frame.task_id, frame.lease)
+        if isinstance(error, DatabaseUnavailable):
+            return frames.Error(error.detail, "unavailable", task_id, lease, error.retry_after_s)
+        problem = refuse(error)
+        if problem is None:
+            log.error("frame_failed", agent=self.holder.group, exc_info=error)
+            return frames.Error("Internal server error", None, task_id, lease)
+        return frames.Error(problem.detail, problem.code, task_id, lease)
+
+    def _put(self, frame: frames.ToAgent) -> None:
+        self._outbox.put(frames.encode(frame))

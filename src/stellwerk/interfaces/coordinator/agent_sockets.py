@@ -1,0 +1,161 @@
+"""The connected agents: who may connect, their seats, and what happens to connections from outside."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Meta
+
+from stellwerk.clock import Clock
+from stellwerk.fleet.errors import UnknownAgent
+from stellwerk.fleet.model import AgentView, InstanceView
+from stellwerk.fleet.service import Fleet
+from stellwerk.http.application import check_scope
+from stellwerk.http.problem import Problem
+from stellwerk.interfaces.coordinator.agent_socket import (
+    NOT_YOURS,
+    REMOVED,
+    REPLACED,
+    AgentSocket,
+    Ends,
+    Receive,
+    Send,
+)
+from stellwerk.interfaces.coordinator.holders import accepts, check_owner, instance_of, offer
+from stellwerk.interfaces.coordinator.wire.text import Capacity, Id
+from stellwerk.settings import FleetSettings, WorkSettings
+from stellwerk.trust.principal import Principal
+from stellwerk.trust.scopes import Scope
+from stellwerk.work.seats import Seat
+from stellwerk.work.service import Work
+from stellwerk.work.task import Holder
+
+CHECK_S = 5.0
+"""How often peers that do not read and keys that were revoked are looked for."""
+
+
+class ConnectQuery(msgspec.Struct, kw_only=True):
+    """How an agent connects."""
+
+    instance_id: Id | None = None
+    max_concurrency: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+
+
+class AgentSockets:
+    """Accepts the agents' connections. `still_valid` tells whether a principal's key has not been revoked."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        work: Work,
+        clock: Clock,
+        *,
+        fleet_settings: FleetSettings,
+        work_settings: WorkSettings,
+        still_valid: Callable[[Principal], bool],
+    ) -> None:
+        self._ends = Ends(fleet, work, clock)
+        self._interval_s = fleet_settings.heartbeat_interval_s
+        self._capacity = work_settings.default_capacity
+        self._still_valid = still_valid
+        self._open: dict[AgentSocket, Principal] = {}
+        self._checker: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def start(self) -> None:
+        """Begin to look after connections; may be called more than once."""
+        self._stopping = False
+        if self._checker is None:
+            self._checker = asyncio.create_task(self._check(), name="agent-sockets")
+
+    async def stop(self, limit_s: float) -> None:
+        """Give up every seat, let steps under way end, and close with 1012; may be called more than once."""
+        self._stopping = True
+        if self._checker is not None:
+            self._checker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._checker
+            self._checker = None
+        await asyncio.gather(*(socket.drain(limit_s) for socket in list(self._open)))
+
+    async def connect(self, scope: Mapping[str, Any], receive: Receive, send: Send, agent_id: str) -> None:
+        """Serve one connection. Raises Problem and the subjects' refusals before it is accepted."""
+        principal: Principal = scope["state"]["principal"]
+        check_scope(Scope.TASKS_WORK, principal)
+        if self._stopping:
+            raise Problem.unavailable("The server stops", 1.0)
+        query = read_query(scope["query_string"])
+        fleet, work = self._ends.fleet, self._ends.work
+        view = fleet.get(agent_id) or await fleet.get_fresh(agent_id)
+        if view is None:
+            raise UnknownAgent(agent_id)
+        check_owner(view, principal)
+        holder = Holder(agent_id, instance_of(view, query.instance_id).instance)
+        await fleet.heartbeat(principal, *holder)
+        before = await work.held(holder)
+        await receive()
+        await send({"type": "websocket.accept"})
+        socket = AgentSocket(self._ends, principal, holder, send)
+        view = fleet.get(agent_id) or view
+        seat = self._seat(view, instance_of(view, holder.instance), socket, query.max_concurrency)
+        self._open[socket] = principal
+        try:
+            replaced = await work.connect(seat, before)
+            if replaced is not None and isinstance(replaced.channel, AgentSocket):
+                replaced.channel.end(REPLACED, "Another connection of this instance took over")
+            await socket.serve(receive, before, self._interval_s)
+        finally:
+            del self._open[socket]
+            await work.disconnect(seat)
+
+    def changed(self, group: str) -> None:
+        """End the connections of an agent that was removed."""
+        if self._ends.fleet.get(group) is None:
+            for socket in [one for one in self._open if one.holder.group == group]:
+                socket.end(REMOVED, "The agent was removed")
+
+    def _seat(
+        self, view: AgentView, instance: InstanceView, socket: AgentSocket, capacity: int | None
+    ) -> Seat:
+        return Seat(
+            holder=socket.holder,
+            attributes=offer(view, instance),
+            capacity=capacity or registered_capacity(instance) or self._capacity,
+            channel=socket,
+            accepting=accepts(instance),
+            weight=instance.weight_hint,
+            succeeded=instance.succeeded,
+            failed=instance.failed,
+            response_ms=instance.response_ms,
+            load=instance.load,
+        )
+
+    async def _check(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_S)
+            for socket, principal in list(self._open.items()):
+                socket.check()
+                if not self._still_valid(principal):
+                    socket.end(NOT_YOURS, "The API key was revoked")
+
+
+def registered_capacity(instance: InstanceView) -> int | None:
+    """Return the concurrency that the instance registered with; None if it said nothing sensible."""
+    try:
+        return msgspec.convert(instance.metadata.get("max_concurrency"), Capacity | None)
+    except msgspec.ValidationError:
+        return None
+
+
+def read_query(text: bytes) -> ConnectQuery:
+    """Read how an agent connects. Raises Problem."""
+    try:
+        return msgspec.convert(dict(parse_qsl(text.decode("latin-1"))), ConnectQuery, strict=False)
+    except ValueError as error:
+        raise Problem.invalid(f"Query: {error}") from None

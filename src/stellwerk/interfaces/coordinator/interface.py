@@ -1,0 +1,158 @@
+"""Assembly of the interface: routes and sockets over the services, behind one ASGI application."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from stellwerk import __version__
+from stellwerk.clock import Clock
+from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.fleet.service import Fleet
+from stellwerk.http.application import build_application
+from stellwerk.http.description import describe
+from stellwerk.http.documentation import Document, documentation
+from stellwerk.http.endpoint import Endpoint, Observer
+from stellwerk.http.gate import Interface, everything
+from stellwerk.http.lane import Lane, routes
+from stellwerk.http.operation import Operation
+from stellwerk.http.problem import Problem
+from stellwerk.interfaces.coordinator import aliases
+from stellwerk.interfaces.coordinator.agent_sockets import AgentSockets
+from stellwerk.interfaces.coordinator.agents import AgentRoutes
+from stellwerk.interfaces.coordinator.errors import NotFound, Refusal, problem_renderer, refuse
+from stellwerk.interfaces.coordinator.figures import Figures
+from stellwerk.interfaces.coordinator.observer_socket import ObserverSockets
+from stellwerk.interfaces.coordinator.rendering import Agents
+from stellwerk.interfaces.coordinator.service import ServiceRoutes
+from stellwerk.interfaces.coordinator.tasks import TaskRoutes
+from stellwerk.interfaces.coordinator.wire.tasks import Requirements
+from stellwerk.interfaces.coordinator.working import WorkRoutes
+from stellwerk.journal.service import Journal
+from stellwerk.settings import FleetSettings, WorkSettings
+from stellwerk.trust.principal import Principal
+from stellwerk.work.service import Work
+from stellwerk.work.switching import Balancing
+
+NAME = "coordinator"
+HEAD = Document(
+    "Stellwerk coordinator",
+    __version__,
+    "Agents register, report, take tasks and return results; clients submit tasks and read them.",
+)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinator:
+    """The assembled interface."""
+
+    interface: Interface
+    """For the main listener: owns its paths and their aliases."""
+    compat: Interface
+    """For a listener of its own: owns everything, its description included."""
+    document: dict[str, Any]
+    """Its OpenAPI description."""
+    operations: tuple[Operation, ...]
+    agents: AgentSockets
+    observers: ObserverSockets
+
+    async def start(self) -> None:
+        """Begin to look after connections; may be called more than once."""
+        self.agents.start()
+
+    async def stop(self, limit_s: float) -> None:
+        """Close connections; may be called more than once."""
+        await self.agents.stop(limit_s)
+        await self.observers.stop()
+
+
+def build(
+    *,
+    fleet: Fleet,
+    work: Work,
+    balancing: Balancing,
+    journal: Journal,
+    clock: Clock,
+    fleet_settings: FleetSettings,
+    work_settings: WorkSettings,
+    observer: Observer | None = None,
+    still_valid: Callable[[Principal], bool] = lambda _: True,
+) -> Coordinator:
+    """Assemble the interface. `observer` is told of every answer; `still_valid` tells of revoked keys."""
+    rendered = Agents()
+    figures = Figures(fleet, work, balancing)
+    operations = (
+        *AgentRoutes(fleet, work, rendered, clock).operations(),
+        *TaskRoutes(work, figures, clock).operations(),
+        *WorkRoutes(fleet, work, clock).operations(),
+        *ServiceRoutes(balancing, figures, clock).operations(),
+    )
+    sockets = AgentSockets(
+        fleet,
+        work,
+        clock,
+        fleet_settings=fleet_settings,
+        work_settings=work_settings,
+        still_valid=still_valid,
+    )
+    observers = ObserverSockets(journal, fleet, figures, clock)
+    render = problem_renderer(clock)
+    endpoints = [Endpoint(operation, render, refuse, observer) for operation in operations]
+    document = describe(HEAD, operations, refusal=Refusal, not_found=NotFound, mentioned=[Requirements])
+    application = build_application(
+        NAME, [*routes(endpoints), *documentation(HEAD.title, lambda: document)], render
+    )
+    often = [endpoint for endpoint in endpoints if endpoint.operation.often]
+    lane = Lane(often, application, Sockets(sockets, observers))
+    public = frozenset(one.path for one in operations if one.scope is None)
+    interface = Interface(NAME, lane, render, aliases.owns, aliases.rewrite, public)
+
+    def changed(group: str) -> None:
+        if fleet.get(group) is None:
+            rendered.forget(group)
+        sockets.changed(group)
+
+    fleet.on_change(changed)
+    pages = frozenset({"/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js"})
+    compat = replace(interface, owns=everything, public=public | pages)
+    return Coordinator(interface, compat, document, operations, sockets, observers)
+
+
+class Sockets:
+    """The WebSockets of the interface, as an ASGI application."""
+
+    def __init__(self, agents: AgentSockets, observers: ObserverSockets) -> None:
+        self._agents = agents
+        self._observers = observers
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._connect(scope, receive, send)
+        except Exception as error:
+            # Before it was accepted: the gate answers over HTTP, in the interface's shape.
+            scope["state"]["problem"] = _problem(error, scope["state"]["request_id"])
+            await send({"type": "websocket.close", "code": 4000, "reason": ""})
+
+    async def _connect(self, scope: Any, receive: Any, send: Any) -> None:
+        parts = scope["path"].split("/")
+        if len(parts) == 4 and parts[1] == "agents" and parts[2] and parts[3] == "ws":
+            await self._agents.connect(scope, receive, send, parts[2])
+        elif scope["path"] == "/ws":
+            await self._observers.connect(scope, receive, send)
+        else:
+            raise Problem.not_found()
+
+
+def _problem(error: Exception, request_id: str) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, DatabaseUnavailable):
+        return Problem.unavailable(error.detail, error.retry_after_s)
+    known = refuse(error)
+    if known is None:
+        log.error("websocket_failed", request_id=request_id, exc_info=error)
+        return Problem.internal(request_id)
+    return known
