@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 
 from stellwerk.sdk.backoff import chance
-from stellwerk.sdk.errors import Conflict, NotFound, Refused, Unreachable
+from stellwerk.sdk.errors import Conflict, NotFound, Refused, TooLarge, Unreachable
 from stellwerk.sdk.links import Ends, LinkBroken, NotRegistered
 from stellwerk.sdk.wire import Frame
 
@@ -25,6 +25,8 @@ POLL_S = 25.0
 """Length of a long poll: below the 30 s after which some proxies cut."""
 CLAIM_LIMIT = 100
 """Most tasks in one claim, the server's limit."""
+PAUSE_S = 2.0
+"""Before the next claim when one came back empty at once."""
 HEARTBEAT_S = 20.0
 LOOK_S = 3.0
 """How often running tasks are looked at for cancellation."""
@@ -99,6 +101,7 @@ class ClaimLink:
         )
 
     async def _claim(self) -> None:
+        loop = asyncio.get_running_loop()
         holdings, hands = self._ends.holdings, self._ends.options.concurrency
         while True:
             free = hands - len(holdings)
@@ -107,11 +110,16 @@ class ClaimLink:
                 await holdings.changed.wait()
                 continue
             body = {"limit": min(free, CLAIM_LIMIT), "wait_s": POLL_S}
+            began = loop.time()
             try:
                 claimed = await self._post("/tasks/claim", body, _Claimed, patience_s=POLL_S)
             except NotFound as fault:
                 raise NotRegistered(str(fault)) from fault
             holdings.take([msgspec.structs.replace(each, type="task_assigned") for each in claimed.tasks])
+            if not claimed.tasks and loop.time() - began < PAUSE_S:
+                # Nothing is given to this agent for now (maintenance, say), and the server does not make it
+                # wait.
+                await asyncio.sleep(PAUSE_S)
 
     async def _send(self) -> None:
         while True:
@@ -151,12 +159,13 @@ class ClaimLink:
             isinstance(refused, Conflict) and refused.code == "lease_lost"
         )
         kind = "lease_lost" if lost else "error"
+        code = refused.code or ("too_large" if isinstance(refused, TooLarge) else "refused")
         frame = Frame(
             type=kind,
             task_id=sent.task_id,
             lease=sent.lease,
             detail=refused.detail,
-            code=refused.code or "refused",
+            code=code,
         )
         self._ends.holdings.take([frame])
 

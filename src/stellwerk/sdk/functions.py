@@ -15,7 +15,7 @@ import msgspec
 
 from stellwerk.sdk.context import Context
 from stellwerk.sdk.errors import PermanentFailure
-from stellwerk.sdk.wire import Complete, Fail, Frame, encode
+from stellwerk.sdk.wire import Cancelled, Complete, Fail, Frame, encode
 
 ANY_TYPE = "*"
 TRACE_CHARACTERS = 4_000
@@ -90,3 +90,24 @@ def failure_of(frame: Frame, fault: BaseException) -> bytes:
 def _clean(error: dict[str, str]) -> dict[str, str]:
     # Messages may hold surrogates (file names, broken input), which JSON cannot.
     return {name: text.encode("utf-8", "replace").decode() for name, text in error.items()}
+
+
+def instead_of(outcome: bytes, frame: Frame, refused: Frame) -> bytes | None:
+    """Return what to say about a lease whose outcome was refused for good; None: nothing, it is over.
+
+    A lease must not just be forgotten while the server still counts it as held: heartbeats would keep it
+    alive.
+    """
+    if refused.code in ("conflicting_result", "lease_lost", "owned_by_another"):
+        return None
+    match outcome[: outcome.index(b",")], refused.code:
+        case b'{"type":"release"', "not_possible":
+            return encode(Cancelled(frame.task_id, frame.lease))
+        case b'{"type":"complete"', _:
+            return failure(frame, f"the control plane refused the result: {refused.detail}", retryable=False)
+        case b'{"type":"cancelled"' | b'{"type":"release"', _:
+            return failure(frame, "stopped without being asked to", retryable=True)
+        case _:
+            pass
+    short = failure(frame, f"the control plane refused the error: {refused.detail}", retryable=False)
+    return None if outcome == short else short

@@ -20,7 +20,7 @@ import logging
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
-from stellwerk.sdk.functions import Functions, failure
+from stellwerk.sdk.functions import Functions, failure, instead_of
 from stellwerk.sdk.options import WorkerOptions
 from stellwerk.sdk.outbox import Outbox
 from stellwerk.sdk.running import Outcome, Run, Runner
@@ -46,7 +46,7 @@ NOTES_EVERY = 4
 RESEND_S = 30.0
 """An outcome that is not settled after this is said again."""
 REFUSALS = 5
-"""So often may an outcome be refused before the task is failed (a failure: given up) instead."""
+"""So often may the server fail at an outcome before another one is tried."""
 LINES_A_FRAME = 500
 CHARACTERS_A_FRAME = 262_144
 
@@ -63,7 +63,17 @@ class Phase(Enum):
 class Held:
     """One lease."""
 
-    __slots__ = ("accepted", "confirmed", "outcome", "phase", "refusals", "resend_at", "run", "since")
+    __slots__ = (
+        "accepted",
+        "confirmed",
+        "outcome",
+        "pardoned",
+        "phase",
+        "refusals",
+        "resend_at",
+        "run",
+        "since",
+    )
 
     def __init__(self, run: Run, phase: Phase, now: float) -> None:
         self.run = run
@@ -72,6 +82,8 @@ class Held:
         self.accepted = False
         self.confirmed = False
         self.outcome = b""
+        self.pardoned = False
+        """Whether one `lease_lost` may be the answer to `hello` and says nothing about the outcome."""
         self.resend_at = 0.0
         self.refusals = 0
 
@@ -137,6 +149,8 @@ class Holdings:
         for held in self._held.values():
             frame = held.run.frame
             if held.phase is Phase.FINISHED:
+                # Ended for the server, if only the word of it was lost: the answer to the outcome will tell.
+                held.pardoned = True
                 self._send_notes(held)
                 self._send_outcome(held)
                 continue
@@ -214,6 +228,9 @@ class Holdings:
         held = self._find(frame)
         if held is None:
             return
+        if held.pardoned:
+            held.pardoned = False
+            return
         _log.warning("the lease on task %s was lost: %s", frame.task_id, frame.detail)
         self._drop(held, LOST)
         del self._held[frame.task_id]
@@ -228,16 +245,17 @@ class Holdings:
             return
         _log.warning("the control plane refused the outcome of task %s: %s", frame.task_id, frame.detail)
         held.refusals += 1
-        if held.refusals < REFUSALS and frame.code in (None, "unavailable"):
-            held.resend_at = self._loop.time() + (frame.retry_after_s or 2.0**held.refusals)
-        elif held.outcome.startswith(b'{"type":"complete"'):
-            held.refusals = 0
-            text = f"the control plane refused the result: {frame.detail}"
-            held.outcome = failure(held.run.frame, text, retryable=False)
-            self._send_outcome(held)
-        else:
+        if frame.code == "unavailable" or (frame.code is None and held.refusals < REFUSALS):
+            pause_s = frame.retry_after_s or min(RESEND_S, 2.0 ** min(held.refusals, 10))
+            held.resend_at = self._loop.time() + pause_s
+            return
+        instead = instead_of(held.outcome, held.run.frame, frame)
+        if instead is None:
             del self._held[frame.task_id]
             self.changed.set()
+            return
+        held.outcome, held.refusals = instead, 0
+        self._send_outcome(held)
 
     def _drop(self, held: Held, reason: str) -> None:
         """Let a run go whose outcome nobody wants."""

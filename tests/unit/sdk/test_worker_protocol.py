@@ -346,6 +346,61 @@ async def test_refused_result_becomes_a_failure_instead_of_a_loop(line: Line) ->
         )
 
 
+async def test_result_survives_an_unavailable_database_for_any_time(line: Line) -> None:
+    worker, gate = new_worker(line), Gate()
+    gate.open.set()
+    worker.task("work")(gate)
+    line.settles = False
+    async with running(worker, line):
+        await line.assign("t1")
+        for _ in range(8):
+            await line.next("complete")
+            await line.send(
+                {
+                    "type": "error",
+                    "task_id": "t1",
+                    "code": "unavailable",
+                    "detail": "full",
+                    "retry_after_s": 0.01,
+                }
+            )
+        line.settles = True
+        await line.next("complete")
+
+
+async def test_settled_result_is_not_taken_for_a_lost_lease_after_a_reconnect(line: Line) -> None:
+    worker, gate = new_worker(line), Gate()
+    gate.open.set()
+    worker.task("work")(gate)
+    line.settles = False
+    async with running(worker, line):
+        await line.assign("t1")
+        await line.next("complete")
+        await line.cut()
+        await line.connected()
+        await line.next("hello")
+        await line.send({"type": "lease_lost", "task_id": "t1", "lease": 1, "detail": "ended meanwhile"})
+        await line.settle(await line.next("complete"))
+        await line.assign("t1", lease=2)
+        assert (await line.next("complete"))["lease"] == 2
+        line.settles = True
+        await line.settle({"task_id": "t1", "lease": 2})
+
+
+async def test_release_of_a_cancelled_task_becomes_a_confirmation(line: Line) -> None:
+    worker, gate = new_worker(line, drain_s=0.01), Gate()
+    worker.task("work")(gate)
+    line.settles = False
+    async with running(worker, line):
+        await line.assign("t1")
+        await line.next("accept")
+        worker.stop()
+        await line.next("release")
+        line.settles = True
+        await line.send({"type": "error", "task_id": "t1", "code": "not_possible", "detail": "is cancelling"})
+        assert (await line.next("cancelled"))["task_id"] == "t1"
+
+
 async def test_drain_finishes_what_runs_and_releases_what_comes(line: Line) -> None:
     worker, gate = new_worker(line), Gate()
     worker.task("work")(gate)
