@@ -1,8 +1,8 @@
 """Joining: what a registration makes of an instance, and what of it may be registered at all."""
 
 import math
-import sys
 from collections.abc import Mapping
+from sys import intern
 
 import msgspec
 from msgspec.structs import replace
@@ -127,7 +127,7 @@ def declared(one: InstanceView) -> Declared:
 def distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Drop duplicates, keep the order, and share equal texts in memory: thousands of agents offer the same
     few things."""
-    return tuple(map(sys.intern, dict.fromkeys(texts)))
+    return tuple(map(intern, dict.fromkeys(texts)))
 
 
 def _check_texts(field: str, texts: tuple[str, ...], most: int = MAX_ENTRIES) -> None:

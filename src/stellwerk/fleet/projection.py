@@ -34,9 +34,9 @@ def project_group(record: GroupRecord, instances: Iterable[InstanceView], revisi
         registered_at=record.registered_at,
         instances=newest_first,
         version=newest.version,
-        capabilities=_union(one.capabilities for one in newest_first),
-        services=_union(one.services for one in newest_first),
-        tags=_union(one.tags for one in newest_first),
+        capabilities=_union([one.capabilities for one in newest_first]),
+        services=_union([one.services for one in newest_first]),
+        tags=_union([one.tags for one in newest_first]),
         labels=_merged([one.labels for one in newest_first]),
         endpoints=_merged([one.endpoints for one in newest_first]),
         metadata=_merged([one.metadata for one in newest_first]),
@@ -88,7 +88,7 @@ def record_of(view: AgentView) -> GroupRecord:
 def best_of(instances: tuple[InstanceView, ...]) -> InstanceView:
     """Choose the instance that speaks for the group: reachable, healthiest, then newest (they come newest
     first)."""
-    return max(instances, key=_standing_of)
+    return instances[0] if len(instances) == 1 else max(instances, key=_standing_of)
 
 
 def _standing_of(one: InstanceView) -> tuple[bool, float]:
@@ -99,16 +99,15 @@ def _newest_first(one: InstanceView) -> tuple[int, str]:
     return -one.registered_at, one.instance
 
 
-def _union(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    first, *others = lists
+def _union(lists: list[tuple[str, ...]]) -> tuple[str, ...]:
     # instances of one group usually say the same; the tuple is shared then
-    if all(other == first for other in others):
-        return first
-    return tuple(dict.fromkeys(chain(first, *others)))
+    if lists.count(lists[0]) == len(lists):
+        return lists[0]
+    return tuple(dict.fromkeys(chain.from_iterable(lists)))
 
 
 def _merged(mappings: list[Mapping[str, V]]) -> Mapping[str, V]:
-    if all(other == mappings[0] for other in mappings):
+    if mappings.count(mappings[0]) == len(mappings):
         return mappings[0]
     merged: dict[str, V] = {}
     for one in reversed(mappings):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from sys import intern
 
 import msgspec
 
@@ -33,7 +34,11 @@ def to_group(row: Row) -> GroupRecord:
     """Read a row of GROUP_COLUMNS."""
     group, kind, joined_through, owner, registered_at = row
     return GroupRecord(
-        group=group, kind=kind, joined_through=joined_through, owner=owner, registered_at=registered_at
+        group=group,
+        kind=intern(kind),
+        joined_through=intern(joined_through),
+        owner=intern(owner),
+        registered_at=registered_at,
     )
 
 
@@ -42,8 +47,8 @@ def to_instance(row: Row) -> InstanceView:
     the table, and a release with another formula must not show the old scores."""
     condition, presence, load = _CONDITIONS[row[8]], _PRESENCES[row[9]], to_load(row[13])
     return InstanceView(
-        instance=row[0],
-        version=row[1],
+        instance=intern(row[0]),
+        version=intern(row[1]),
         capabilities=_list(row[2]),
         services=_list(row[3]),
         tags=_list(row[4]),

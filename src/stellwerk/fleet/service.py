@@ -36,7 +36,7 @@ from stellwerk.fleet.registry import Registry
 from stellwerk.fleet.reporting import Reporting
 from stellwerk.fleet.silence import Sweep
 from stellwerk.fleet.turns import Turns
-from stellwerk.journal.event import Dropped, EventFilter
+from stellwerk.journal.event import EventFilter, Recorded
 from stellwerk.journal.service import Journal
 from stellwerk.settings import FleetSettings
 from stellwerk.trust.principal import Principal
@@ -45,8 +45,6 @@ from stellwerk.trust.scopes import Scope
 _log = structlog.get_logger(__name__)
 
 _EVENTS = EventFilter(kinds=("agent.*",))
-_SWEEP_S = 1.0
-"""How often silence is looked for, at most; a look costs two index lookups."""
 _RETRY_S = 1.0
 """Pause before following is taken up again after the database was gone."""
 
@@ -85,9 +83,10 @@ class Fleet:
             return
         self._stopping.clear()
         self._started_at = self._clock.now_us()
-        for record, instances in await self._database.read(store.load_all):
-            self._registry.apply(record, instances)
-        self._running = asyncio.create_task(self._run(), name="fleet")
+        # taken before the load, so that no change falls between the load and the following
+        cursor = await self._journal.end()
+        await self._load()
+        self._running = asyncio.create_task(self._run(cursor), name="fleet")
 
     async def stop(self) -> None:
         """Stop the loops and write what was batched; what cannot be written is lost. Idempotent."""
@@ -210,19 +209,25 @@ class Fleet:
         """
         return await self._sweep.run(now_us, self._started_at)
 
+    async def _load(self) -> None:
+        page = await self._database.read(partial(store.load_page, ""))
+        while page:
+            for record, instances in page:
+                self._registry.apply(record, instances)
+            page = await self._database.read(partial(store.load_page, page[-1][0].group))
+
     async def _sweep_now(self) -> None:
         await self.sweep(self._clock.now_us())
 
-    async def _run(self) -> None:
-        sweep_s = min(_SWEEP_S, self._settings.heartbeat_interval_s / 4)
+    async def _run(self, cursor: str) -> None:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._repeat(self.flush, self._settings.flush_s))
-            loops.create_task(self._repeat(self._sweep_now, sweep_s))
+            loops.create_task(self._repeat(self._sweep_now, self._settings.sweep_s))
             followers = []
             if self._shared:
                 changed = Changed()
                 loops.create_task(self._repeat(self._following.look, LOOK_S))
-                followers.append(loops.create_task(self._listen(changed)))
+                followers.append(loops.create_task(self._listen(changed, cursor)))
                 followers.append(loops.create_task(self._read_back(changed)))
             await self._stopping.wait()
             # they hold nothing that could be lost
@@ -248,14 +253,20 @@ class Fleet:
             return True
         return False
 
-    async def _listen(self, changed: Changed) -> None:
-        """Announce every group that the journal names."""
-        cursor: str | None = None
+    async def _listen(self, changed: Changed, cursor: str) -> None:
+        """Announce every group that the journal names behind the cursor."""
         while True:
-            async for event in self._journal.subscribe(_EVENTS, cursor):
-                cursor = event.cursor
-                if not isinstance(event, Dropped) and event.group is not None:
-                    changed.announce(event.group)
+            stream = self._journal.subscribe(_EVENTS, cursor)
+            try:
+                async for event in stream:
+                    cursor = event.cursor
+                    if isinstance(event, Recorded) and event.group is not None:
+                        changed.announce(event.group)
+            except DatabaseUnavailable as error:
+                _log.warning("other replicas cannot be followed now", detail=error.detail)
+            finally:
+                stream.close()
+            await asyncio.sleep(_RETRY_S)
 
     async def _read_back(self, changed: Changed) -> None:
         while True:

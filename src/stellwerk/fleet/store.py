@@ -25,6 +25,10 @@ READ_AT_ONCE = 64
 """Groups in one read by id: one statement text serves every smaller number, padded."""
 
 
+PAGE = 1_000
+"""Groups in one read of the whole registry: rows take several times the room of what is made of them."""
+
+
 class Caller(msgspec.Struct, frozen=True):
     """Who asks: the principal, and whether it may act on what others own."""
 
@@ -142,17 +146,20 @@ def _check_owner(caller: Caller, record: GroupRecord) -> None:
         raise OwnedByAnother(record.group)
 
 
-_ALL_GROUPS = f"SELECT {GROUP_COLUMNS} FROM fleet_groups ORDER BY registered_at, group_id"
-_ALL_INSTANCES = f"SELECT {INSTANCE_COLUMNS}, group_id FROM fleet_instances"
+_GROUP_PAGE = f"SELECT {GROUP_COLUMNS} FROM fleet_groups WHERE group_id > $1 ORDER BY group_id LIMIT {PAGE}"
+_INSTANCES_OF_ALL = f"SELECT {INSTANCE_COLUMNS}, group_id FROM fleet_instances"
+_INSTANCE_PAGE = f"{_INSTANCES_OF_ALL} WHERE group_id > $1 AND group_id <= $2"
 _PLACES = ", ".join(f"${number}" for number in range(1, READ_AT_ONCE + 1))
 _SOME_GROUPS = f"SELECT {GROUP_COLUMNS} FROM fleet_groups WHERE group_id IN ({_PLACES})"
-_SOME_INSTANCES = f"{_ALL_INSTANCES} WHERE group_id IN ({_PLACES})"
+_SOME_INSTANCES = f"{_INSTANCES_OF_ALL} WHERE group_id IN ({_PLACES})"
 
 
-def load_all() -> Unit[list[Loaded]]:
-    """Read the whole registry, in order of registration."""
-    groups = yield Sql(_ALL_GROUPS)
-    instances = yield Sql(_ALL_INSTANCES)
+def load_page(after: str) -> Unit[list[Loaded]]:
+    """Read the next groups behind an id (empty: from the first), in order of ids; none at the end."""
+    groups = yield Sql(_GROUP_PAGE, (after,))
+    if not groups:
+        return []
+    instances = yield Sql(_INSTANCE_PAGE, (after, groups[-1][0]))
     return _together(groups, instances)
 
 

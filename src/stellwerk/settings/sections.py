@@ -101,6 +101,10 @@ class LimitSettings:
     """Largest request body."""
     depth: int = 64
     """Deepest nesting of a JSON body."""
+    head_bytes: int = 65_536
+    """Largest request line with headers; ids in paths may be long, nothing else is."""
+    arrival_s: float = 30.0
+    """How long a request may take to arrive whole: a body of 1 MiB at 35 kB/s."""
     requests_per_s: float = 0.0
     """Rate of requests per principal; 0 is unlimited, the published interface's behaviour."""
     request_burst: int = 100
@@ -149,6 +153,8 @@ class FleetSettings:
     """Missed heartbeats after which an agent is late."""
     offline_after: int = 10
     """Missed heartbeats after which it is offline."""
+    sweep_s: float = 1.0
+    """How often silence is looked for; a look costs two index lookups."""
     flush_s: float = 0.5
     """Heartbeat times and loads are written in batches this far apart (at most one second may be lost)."""
 
