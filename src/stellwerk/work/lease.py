@@ -27,7 +27,8 @@ def terms_of(settings: WorkSettings) -> Terms:
     return Terms(
         acknowledge_us=int(settings.ack_deadline_s * MICROSECONDS),
         running_us=int(settings.lease_s * MICROSECONDS),
-        # As long as a lease: a holder that is alive may need a while to clean up, a dead one is not waited for longer.
+        # As long as a lease: a holder that is alive may need a while to clean up, a dead one is not waited
+        # for longer.
         stop_us=int(settings.lease_s * MICROSECONDS),
         grace_us=int(settings.reconnect_grace_s * MICROSECONDS),
         retry_base_us=int(settings.retry_base_s * MICROSECONDS),

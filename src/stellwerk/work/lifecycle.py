@@ -1,10 +1,12 @@
-"""What each step makes of a task: plain functions from a task and an instant to the changed task, or a refusal.
+"""What each step makes of a task: plain functions from a task and an instant to the changed task, or a
+refusal.
 
-Theory of operation. A lease is proved by the holder's group and the fence, which grows with every lease and never
-otherwise; the instance may have been restarted. As long as the fence stands nobody else has got the task, so a result
-that arrives under it is taken even after the holder was given up (`lost`, `unacknowledged`): that is not a second
-execution but the end of the first. The reason that a task carries tells how its last attempt ended; that is how a
-message that is sent twice is recognised. Instants belong to the caller.
+Theory of operation. A lease is proved by the holder's group and the fence, which grows with every lease and
+never otherwise; the instance may have been restarted. As long as the fence stands nobody else has got the
+task, so a result that arrives under it is taken even after the holder was given up (`lost`,
+`unacknowledged`): that is not a second execution but the end of the first. The reason that a task carries
+tells how its last attempt ended; that is how a message that is sent twice is recognised. Instants belong to
+the caller.
 """
 
 from msgspec import Struct
@@ -51,7 +53,10 @@ class Live(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """One step of one task. `before is after` where nothing was to be done: the step had been taken already."""
+    """One step of one task.
+
+    `before is after` where nothing was to be done: the step had been taken already.
+    """
 
     before: Live
     after: Live
@@ -144,7 +149,9 @@ def confirm_stopped(task: Live, now_us: int) -> Live:
     if task.cancel_requested_at is not None and task.state in (State.CANCELLED, State.FAILED):
         return task
     if task.state in ACTIVE:
-        raise NotPossible(task.task_id, task.state, "confirmed as cancelled, because nobody asked to cancel it")
+        raise NotPossible(
+            task.task_id, task.state, "confirmed as cancelled, because nobody asked to cancel it"
+        )
     if task.state in FINISHED:
         raise ConflictingResult(task.task_id, task.state)
     raise LeaseLost(task.task_id, task.state)
@@ -158,7 +165,10 @@ def stopped(task: Live, now_us: int) -> Live:
 
 
 def cancel(task: Live, now_us: int, terms: Terms, reason: Reason = Reason.REQUESTED) -> Live:
-    """Cancel a waiting task, ask the holder of another to stop. Raises NotPossible for one that has ended otherwise."""
+    """Cancel a waiting task, ask the holder of another to stop.
+
+    Raises NotPossible for one that has ended otherwise.
+    """
     if task.state is State.QUEUED:
         return replace(_end(task, Step.CANCEL, now_us, reason), cancel_requested_at=now_us)
     if task.state in (State.CANCELLING, State.CANCELLED):
@@ -169,7 +179,10 @@ def cancel(task: Live, now_us: int, terms: Terms, reason: Reason = Reason.REQUES
 
 
 def requeue(task: Live, now_us: int) -> Live:
-    """Queue an ended task again with all its attempts; a deadline that has passed no longer counts. Raises NotPossible."""
+    """Queue an ended task again with all its attempts.
+
+    A deadline that has passed no longer counts. Raises NotPossible.
+    """
     if task.state not in FINISHED or task.state is State.SUCCEEDED:
         raise NotPossible(task.task_id, task.state, "requeued")
     deadline = task.deadline_at if task.deadline_at is not None and task.deadline_at > now_us else None
@@ -191,7 +204,10 @@ def requeue(task: Live, now_us: int) -> Live:
 
 
 def expire_lease(task: Live, now_us: int, *, jitter: float, terms: Terms) -> Live:
-    """Take a task back from a holder that was not heard of in time; the same task if its lease still holds."""
+    """Take a task back from a holder that was not heard of in time.
+
+    The same task if its lease still holds.
+    """
     if task.state not in ACTIVE or task.lease_expires_at is None or task.lease_expires_at > now_us:
         return task
     if task.state is State.LEASED:
@@ -208,7 +224,10 @@ def expire_lease(task: Live, now_us: int, *, jitter: float, terms: Terms) -> Liv
 
 
 def pass_deadline(task: Live, now_us: int, terms: Terms) -> Live:
-    """Fail a waiting task whose deadline has passed, ask the holder of another to stop; the same task otherwise."""
+    """Fail a waiting task whose deadline has passed, ask the holder of another to stop.
+
+    The same task otherwise.
+    """
     if task.deadline_at is None or task.deadline_at > now_us:
         return task
     if task.state is State.QUEUED:
@@ -227,7 +246,12 @@ def _step(task: Live, step: Step) -> Live:
 
 def _end(task: Live, step: Step, now_us: int, reason: Reason | None) -> Live:
     return replace(
-        _step(task, step), reason=reason, finished_at=now_us, lease_expires_at=None, not_before=None, delayed=0
+        _step(task, step),
+        reason=reason,
+        finished_at=now_us,
+        lease_expires_at=None,
+        not_before=None,
+        delayed=0,
     )
 
 

@@ -1,8 +1,9 @@
 """Priorities, and ageing that touches no waiting row.
 
-A task's rank is fixed when it is submitted: the instant of its submission, moved back by one ageing step for each ten
-of its priority. Among waiting tasks the smallest rank goes first, so a task of a lower class overtakes one that was
-submitted a step later in the next class. All ranks grow with time alike: nothing has to be rewritten.
+A task's rank is fixed when it is submitted: the instant of its submission, moved back by one ageing step
+for each ten of its priority. Among waiting tasks the smallest rank goes first, so a task of a lower class
+overtakes one that was submitted a step later in the next class. All ranks grow with time alike: nothing has
+to be rewritten.
 """
 
 from stellwerk.work.refusals import InvalidPriority

@@ -1,7 +1,7 @@
 """What a task asks of its holder, reduced to a canonical form.
 
-Many tasks share few forms. Matching looks at forms, never at tasks, so its cost does not grow with what waits. A task
-for one named agent has a queue of its own (`form@group`), looked up by the agent's id.
+Many tasks share few forms. Matching looks at forms, never at tasks, so its cost does not grow with what
+waits. A task for one named agent has a queue of its own (`form@group`), looked up by the agent's id.
 """
 
 import hashlib
@@ -13,7 +13,10 @@ ANY = "any"
 
 
 class Requirements(msgspec.Struct, frozen=True, kw_only=True):
-    """The known requirements, as parsed by an interface. Unknown ones stay in the raw text and are not matched."""
+    """The known requirements, as parsed by an interface.
+
+    Unknown ones stay in the raw text and are not matched.
+    """
 
     agent_type: str | None = None
     capabilities: tuple[str, ...] = ()
@@ -25,7 +28,10 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The canonical part of requirements that matching needs: sorted, without repetition, without the named agent."""
+    """The canonical part of requirements that matching needs.
+
+    Sorted, without repetition, without the named agent.
+    """
 
     agent_type: str | None = None
     capabilities: tuple[str, ...] = ()
@@ -61,7 +67,10 @@ def read_form(text: str) -> Form:
 
 
 def form_id_of(form: Form) -> str:
-    """Return the id of a form: `any` for the empty one, else the first 16 hex digits of SHA-256 of its text."""
+    """Return the id of a form.
+
+    `any` for the empty one, else the first 16 hex digits of SHA-256 of its text.
+    """
     if form == NO_FORM:
         return ANY
     return hashlib.sha256(msgspec.json.encode(form)).hexdigest()[:16]

@@ -5,7 +5,8 @@ _MOST_DOUBLINGS = 40
 
 
 def backoff_us(attempt: int, *, base_us: int, cap_us: int, jitter: float) -> int:
-    """Return the pause after attempt number `attempt` (from 1): exponential, capped, spread over its upper half.
+    """Return the pause after attempt number `attempt` (from 1): exponential, capped, spread over its upper
+    half.
 
     `jitter` is in 0 … 1. The spread keeps tasks that failed together from coming back together.
     """

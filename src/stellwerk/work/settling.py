@@ -1,7 +1,7 @@
 """What holders say about the tasks that they hold: begun, done, failed, given back, stopped.
 
-Messages of one moment are handled in one unit of work. Several may concern the same task (begun and done, say); each
-sees what the one before it made of the task.
+Messages of one moment are handled in one unit of work. Several may concern the same task (begun and done,
+say); each sees what the one before it made of the task.
 """
 
 import hashlib
@@ -70,7 +70,9 @@ class Stopped(Struct, frozen=True):
 Message = Begun | Done | Failed | HandedBack | Stopped
 
 
-def kept_result(task_id: str, *, result: str | None = None, error: str | None = None, limit: int) -> StoredResult:
+def kept_result(
+    task_id: str, *, result: str | None = None, error: str | None = None, limit: int
+) -> StoredResult:
     """Return what will be stored. Raises TooLarge past `limit` bytes."""
     text = result if result is not None else error or "null"
     data = text.encode()

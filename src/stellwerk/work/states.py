@@ -1,8 +1,8 @@
 """The life of a task as one table: which step leads from which state to which.
 
-A task waits (`queued`), is handed to a holder (`leased`), is worked on (`running`), is asked to stop (`cancelling`),
-and ends (`succeeded`, `failed`, `cancelled`, `dead`). A step that the table does not name is refused; guards that need
-more than the state (fences, attempts, instants) are in `lifecycle.py`.
+A task waits (`queued`), is handed to a holder (`leased`), is worked on (`running`), is asked to stop
+(`cancelling`), and ends (`succeeded`, `failed`, `cancelled`, `dead`). A step that the table does not name
+is refused; guards that need more than the state (fences, attempts, instants) are in `lifecycle.py`.
 """
 
 from enum import StrEnum

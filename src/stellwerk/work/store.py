@@ -14,9 +14,10 @@ from stellwerk.work.requirements import ANY
 from stellwerk.work.states import ACTIVE, FINISHED, Reason, State
 
 LIVE_COLUMNS = (
-    "task_id, state, reason, attempt, fence, not_before, delayed, deadline_at, leased_at, started_at, finished_at,"
-    " lease_expires_at, cancel_requested_at, holder_group, holder_instance, progress, progress_note, max_attempts,"
-    " repeatable, timeout_us, principal, application, queue_key, form_id, priority, rank_at, submitted_at"
+    "task_id, state, reason, attempt, fence, not_before, delayed, deadline_at, leased_at, started_at,"
+    " finished_at, lease_expires_at, cancel_requested_at, holder_group, holder_instance, progress,"
+    " progress_note, max_attempts, repeatable, timeout_us, principal, application, queue_key, form_id,"
+    " priority, rank_at, submitted_at"
 )
 _STATES = {state.value: state for state in State}
 
@@ -24,27 +25,30 @@ _ONE = PerEngine(
     f"SELECT {LIVE_COLUMNS} FROM tasks WHERE task_id = $1",
     f"SELECT {LIVE_COLUMNS} FROM tasks WHERE task_id = $1 FOR UPDATE",
 )
-# Locked in the order of their ids, so that two units over the same tasks wait for each other instead of deadlocking.
+# Locked in the order of their ids, so that two units over the same tasks wait for each other instead of
+# deadlocking.
 _SOME = PerEngine(
     f"SELECT {LIVE_COLUMNS} FROM tasks WHERE task_id IN (SELECT value FROM json_each($1))",
     f"SELECT {LIVE_COLUMNS} FROM tasks WHERE task_id IN (SELECT jsonb_array_elements_text($1::jsonb))"
     " ORDER BY task_id FOR UPDATE",
 )
 _UPDATE = """
-UPDATE tasks SET state = $2, reason = $3, attempt = $4, fence = $5, not_before = $6, delayed = $7, deadline_at = $8,
-leased_at = $9, started_at = $10, finished_at = $11, lease_expires_at = $12, cancel_requested_at = $13,
+UPDATE tasks SET state = $2, reason = $3, attempt = $4, fence = $5, not_before = $6, delayed = $7,
+deadline_at = $8, leased_at = $9, started_at = $10, finished_at = $11, lease_expires_at = $12, cancel_requested_at = $13,
 progress = $14, progress_note = $15 WHERE task_id = $1"""
 # The steps that most tasks take name few columns, and so touch few indexes.
 _UPDATE_HELD = """
 UPDATE tasks SET state = $2, reason = $3, started_at = $4, lease_expires_at = $5, cancel_requested_at = $6,
 progress = $7, progress_note = $8 WHERE task_id = $1"""
 _UPDATE_ENDED = """
-UPDATE tasks SET state = $2, reason = $3, finished_at = $4, started_at = $5, lease_expires_at = NULL WHERE task_id = $1"""
+UPDATE tasks SET state = $2, reason = $3, finished_at = $4, started_at = $5, lease_expires_at = NULL
+WHERE task_id = $1"""
 # A renewed lease or new progress leaves the state alone, and with it most indexes.
 _RENEW = "UPDATE tasks SET lease_expires_at = $2, progress = $3, progress_note = $4 WHERE task_id = $1"
 _STORE_RESULT = """
 INSERT INTO task_results (task_id, result, error, result_hash) VALUES ($1, $2, $3, $4)
-ON CONFLICT (task_id) DO UPDATE SET result = excluded.result, error = excluded.error, result_hash = excluded.result_hash"""
+ON CONFLICT (task_id) DO UPDATE
+SET result = excluded.result, error = excluded.error, result_hash = excluded.result_hash"""
 
 STATE_COUNTER = {state: f"state.{state}" for state in State}
 QUEUED_COUNTER = {number: f"queued.{class_of(number)}" for number in range(50)}
@@ -59,7 +63,9 @@ _KINDS = {
     State.CANCELLED: "task.cancelled",
     State.DEAD: "task.dead",
 }
-_FAILED_ATTEMPT = frozenset({Reason.RETRY, Reason.LOST, Reason.ERROR, Reason.ATTEMPTS_EXHAUSTED, Reason.TIMED_OUT})
+_FAILED_ATTEMPT = frozenset(
+    {Reason.RETRY, Reason.LOST, Reason.ERROR, Reason.ATTEMPTS_EXHAUSTED, Reason.TIMED_OUT}
+)
 
 
 def live_of(row: Row) -> Live:
@@ -98,10 +104,13 @@ def write_changes(changes: Sequence[Change], results: Sequence[StoredResult], no
     renewed = [task for task_id, task in last.items() if task_id not in moved]
     if renewed:
         yield Many(
-            _RENEW, [(task.task_id, task.lease_expires_at, task.progress, task.progress_note) for task in renewed]
+            _RENEW,
+            [(task.task_id, task.lease_expires_at, task.progress, task.progress_note) for task in renewed],
         )
     if results:
-        yield Many(_STORE_RESULT, [(kept.task_id, kept.result, kept.error, kept.result_hash) for kept in results])
+        yield Many(
+            _STORE_RESULT, [(kept.task_id, kept.result, kept.error, kept.result_hash) for kept in results]
+        )
 
 
 def add_up(amounts: dict[str, int]) -> Unit[None]:
@@ -148,7 +157,11 @@ def _row_of(before: Live, task: Live) -> tuple[str, tuple[Value, ...]]:
             task.progress,
             task.progress_note,
         )
-    if before.state in ACTIVE and task.state in FINISHED and before.cancel_requested_at is task.cancel_requested_at:
+    if (
+        before.state in ACTIVE
+        and task.state in FINISHED
+        and before.cancel_requested_at is task.cancel_requested_at
+    ):
         return _UPDATE_ENDED, (task.task_id, state, reason, task.finished_at, task.started_at)
     return _UPDATE, (
         task.task_id,

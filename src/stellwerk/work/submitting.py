@@ -24,8 +24,11 @@ deadline_at, timeout_us)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'queued', $11, 0, $12, 0, $13, $14, $15, $16, $17)"""
 _INSERT_OWN_ID = _INSERT + " ON CONFLICT (task_id) DO NOTHING RETURNING task_id"
 _INSERT_PAYLOAD = """
-INSERT INTO task_payloads (task_id, task_data, requirements, body_hash, preferred) VALUES ($1, $2, $3, $4, $5)"""
-_INSERT_FORM = "INSERT INTO task_forms (form_id, form, created_at) VALUES ($1, $2, $3) ON CONFLICT (form_id) DO NOTHING"
+INSERT INTO task_payloads (task_id, task_data, requirements, body_hash, preferred)
+VALUES ($1, $2, $3, $4, $5)"""
+_INSERT_FORM = (
+    "INSERT INTO task_forms (form_id, form, created_at) VALUES ($1, $2, $3) ON CONFLICT (form_id) DO NOTHING"
+)
 _TAKE_KEY = """
 INSERT INTO idempotency_keys (scope, key, task_id, body_hash, created_at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (scope, key) DO UPDATE SET task_id = excluded.task_id, body_hash = excluded.body_hash,
@@ -33,8 +36,8 @@ created_at = excluded.created_at WHERE idempotency_keys.created_at <= $6 RETURNI
 _FIND_KEY = "SELECT task_id, body_hash FROM idempotency_keys WHERE scope = $1 AND key = $2"
 _DROP_KEY = "DELETE FROM idempotency_keys WHERE scope = $1 AND key = $2"
 _FIND_TASK = """
-SELECT t.principal, p.body_hash, t.submitted_at, t.state FROM tasks t JOIN task_payloads p ON p.task_id = t.task_id
-WHERE t.task_id = $1"""
+SELECT t.principal, p.body_hash, t.submitted_at, t.state
+FROM tasks t JOIN task_payloads p ON p.task_id = t.task_id WHERE t.task_id = $1"""
 
 MOST_ATTEMPTS = 1_000
 LONGEST_TEXT = 253
@@ -62,7 +65,9 @@ class NewTask(msgspec.Struct, frozen=True):
     payload: tuple[Value, ...]
 
 
-def prepare(principal: str, submission: Submission, now_us: int, ageing_step_us: int, terms: Terms) -> NewTask:
+def prepare(
+    principal: str, submission: Submission, now_us: int, ageing_step_us: int, terms: Terms
+) -> NewTask:
     """Check a submission and lay out its rows. Raises InvalidPriority, InvalidTask."""
     check_priority(submission.priority)
     _check(submission)
@@ -123,7 +128,9 @@ def new_task_id(now_us: int) -> str:
 
 
 def hash_body(submission: Submission) -> str:
-    """Return a hash that is equal for submissions that mean the same, whatever the order and spacing of their JSON."""
+    """Return a hash that is equal for submissions that mean the same, whatever the order and spacing of
+    their JSON.
+    """
     said = (
         msgspec.json.decode(submission.task_data),
         msgspec.json.decode(submission.requirements_text),
@@ -140,7 +147,10 @@ def hash_body(submission: Submission) -> str:
 
 
 def submit_tasks(tasks: Sequence[NewTask], keys_since: int) -> Unit[list[Submitted | WorkRefused]]:
-    """Write the tasks; those that were sent before are answered as then. Keys older than `keys_since` are forgotten."""
+    """Write the tasks.
+
+    Those that were sent before are answered as then. Keys older than `keys_since` are forgotten.
+    """
     answers: list[Submitted | WorkRefused] = []
     plain: list[NewTask] = []
     written: list[NewTask] = []
@@ -158,7 +168,11 @@ def submit_tasks(tasks: Sequence[NewTask], keys_since: int) -> Unit[list[Submitt
 
 
 def _write(plain: Sequence[NewTask], written: Sequence[NewTask]) -> Unit[None]:
-    forms = {task.form_id: (task.form_id, task.form, task.submitted_at) for task in written if task.form is not None}
+    forms = {
+        task.form_id: (task.form_id, task.form, task.submitted_at)
+        for task in written
+        if task.form is not None
+    }
     if forms:
         yield Many(_INSERT_FORM, sorted(forms.values()))
     if plain:
@@ -175,7 +189,10 @@ def _write(plain: Sequence[NewTask], written: Sequence[NewTask]) -> Unit[None]:
 
 
 def _write_once(task: NewTask, keys_since: int) -> Unit[Submitted | WorkRefused | None]:
-    """Take the task's key and id; None means that both were free (an own id is then written as a row already)."""
+    """Take the task's key and id;
+
+    None means that both were free (an own id is then written as a row already).
+    """
     if task.key is not None:
         parameters = (task.principal, task.key, task.task_id, task.body_hash, task.submitted_at, keys_since)
         if not (yield Sql(_TAKE_KEY, parameters)):

@@ -169,7 +169,10 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskPage(msgspec.Struct, frozen=True):
-    """Some tasks, newest first. A page may be short or empty although more follow: look at the cursor only."""
+    """Some tasks, newest first.
+
+    A page may be short or empty although more follow: look at the cursor only.
+    """
 
     tasks: tuple[Task, ...]
     next_cursor: str | None

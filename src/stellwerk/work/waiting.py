@@ -1,9 +1,10 @@
 """Which queues may have ready tasks: flags in memory, never the tasks themselves.
 
-Theory of operation. A flag is a hint that may be wrong in one direction only: a queue with ready tasks is flagged; a
-flagged one may be empty. A queue is flagged after the commit that made a task ready. It is cleared when a peek in the
-database found it empty, unless it was flagged again since the peek began: that is what `revision` is for. Take it
-before the peek and hand it to `drained`. All calls come from the event loop.
+Theory of operation. A flag is a hint that may be wrong in one direction only: a queue with ready tasks is
+flagged; a flagged one may be empty. A queue is flagged after the commit that made a task ready. It is
+cleared when a peek in the database found it empty, unless it was flagged again since the peek began: that
+is what `revision` is for. Take it before the peek and hand it to `drained`. All calls come from the event
+loop.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -15,7 +16,10 @@ Listener = Callable[[str, int | None], None]
 
 
 class WaitingQueues:
-    """The flagged queues; those of a named group are kept apart, so that nobody else has to look through them."""
+    """The flagged queues.
+
+    Those of a named group are kept apart, so that nobody else has to look through them.
+    """
 
     def __init__(self) -> None:
         self.revision = 0
@@ -29,7 +33,10 @@ class WaitingQueues:
         self._listeners.append(listener)
 
     def flag(self, queue_key: str, rank_at: int | None = None) -> None:
-        """Note that a task of this queue became ready; its rank (None: unknown) lets the dispatcher keep the order."""
+        """Note that a task of this queue became ready.
+
+        Its rank (None: unknown) lets the dispatcher keep the order.
+        """
         self.revision += 1
         group = split_queue_key(queue_key)[1]
         flags = self._shared if group is None else self._named.setdefault(group, {})

@@ -1,0 +1,23 @@
+"""What an instance of the fleet offers to the queue, and whether it is given anything."""
+
+from stellwerk.fleet.model import AgentView, Condition, InstanceView, Presence
+from stellwerk.work.matching import Attributes
+
+WILLING = frozenset({Condition.ACTIVE, Condition.BUSY})
+"""A busy agent is less healthy, but still gets what it has capacity for; the others get nothing new."""
+
+
+def offer(view: AgentView, instance: InstanceView) -> Attributes:
+    """Return what matching looks at."""
+    return Attributes(
+        kind=view.kind,
+        capabilities=frozenset(instance.capabilities),
+        services=frozenset(instance.services),
+        labels=frozenset(instance.labels.items()),
+        health=instance.health_score,
+    )
+
+
+def accepts(instance: InstanceView) -> bool:
+    """Tell whether the instance is given new tasks."""
+    return instance.condition in WILLING and instance.presence is not Presence.OFFLINE

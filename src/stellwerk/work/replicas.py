@@ -1,0 +1,122 @@
+"""Hints between replicas, and the polls that make them unnecessary for correctness.
+
+Theory of operation. Three things concern other replicas: tasks became ready, tasks ended, holders were
+asked to stop. A hint carries nothing; whoever gets it looks for itself. Hints of the same moment are one
+(`NOTIFY` serialises commits). On SQLite there are no other replicas: nothing is sent, and the poll only
+catches what a commit in doubt left behind. A poll that takes long is made less often, so that looking never
+takes more than a small share of the time.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+
+import structlog
+
+from stellwerk.database.database import Database, Unlisten
+from stellwerk.database.errors import DatabaseUnavailable
+
+READY = "work.ready"
+ENDED = "work.ended"
+STOPPING = "work.stopping"
+
+_SEND_AFTER_S = 0.005
+"""Hints that follow within this are one. Adds so much to the latency between replicas."""
+_POLL_S = 1.0
+_POLL_ALONE_S = 10.0
+_SHARE = 20
+"""A look is followed by a pause of at least this many times its length."""
+
+_log = structlog.get_logger(__name__)
+
+Look = Callable[[], Awaitable[None]]
+
+
+class Replicas:
+    """Sends hints, and looks when one arrives or time has passed. Start and stop are idempotent."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._alone = database.engine == "sqlite"
+        self._looks: dict[str, Look] = {}
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._unlisten: list[Unlisten] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._due: set[str] = set()
+
+    def look_for(self, channel: str, look: Look) -> None:
+        """Name what is done on a hint. Before the start."""
+        self._looks[channel] = look
+
+    def ready(self) -> None:
+        """Tasks became ready."""
+        self._send(READY)
+
+    def ended(self) -> None:
+        """Tasks ended."""
+        self._send(ENDED)
+
+    def stopping(self) -> None:
+        """Holders that are not connected here are asked to stop."""
+        self._send(STOPPING)
+
+    async def start(self) -> None:
+        """Listen and poll."""
+        if self._tasks:
+            return
+        for channel, look in self._looks.items():
+            wake = self._wakes[channel] = asyncio.Event()
+            if not self._alone:
+                self._unlisten.append(self._database.listen(channel, wake.set))
+            self._keep(self._poll(look, wake))
+
+    async def stop(self) -> None:
+        """Look no more."""
+        while self._unlisten:
+            self._unlisten.pop()()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _send(self, channel: str) -> None:
+        if self._alone or channel in self._due:
+            return
+        self._due.add(channel)
+        asyncio.get_running_loop().call_later(_SEND_AFTER_S, self._send_now, channel)
+
+    def _send_now(self, channel: str) -> None:
+        self._due.discard(channel)
+        self._keep(self._notify(channel))
+
+    async def _notify(self, channel: str) -> None:
+        try:
+            await self._database.notify(channel)
+        except DatabaseUnavailable as unavailable:
+            _log.debug("a hint was not sent", channel=channel, detail=unavailable.detail)
+
+    async def _poll(self, look: Look, wake: asyncio.Event) -> None:
+        pause_s = _POLL_ALONE_S if self._alone else _POLL_S
+        took_s = 0.0
+        while True:
+            await asyncio.sleep(_SHARE * took_s)
+            try:
+                async with asyncio.timeout(pause_s):
+                    await wake.wait()
+            except TimeoutError:
+                pass
+            wake.clear()
+            began = time.monotonic()
+            try:
+                await look()
+            except DatabaseUnavailable as unavailable:
+                _log.debug("a look was put off", detail=unavailable.detail)
+            except Exception:
+                _log.exception("a look failed; it is repeated")
+            took_s = time.monotonic() - began
