@@ -28,7 +28,7 @@ from stellwerk.work.traits import Trait
 
 _LEAST_WEIGHT = 0.001
 """A weight of nothing would keep tasks waiting for good; who wants none is set to maintenance."""
-_CHUNK = 64
+_CHUNK = 16
 """Holders that a new strategy meets before others get their turn: some milliseconds for a ring."""
 
 

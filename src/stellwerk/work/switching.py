@@ -101,7 +101,7 @@ class Balancing:
             await asyncio.wait([following])
 
     async def switch(self, principal: Principal, name: str) -> StrategyName:
-        """Switch for good (name in any letter case): durable, and in force here, on return. Raises UnknownStrategy."""
+        """Switch for good: durable, and in force here, on return. Raises UnknownStrategy."""
         wanted = strategy_named(name)
         now_us = self._clock.now_us()
         await self._database.write(lambda: write_strategy(principal, wanted, now_us))

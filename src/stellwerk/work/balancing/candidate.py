@@ -57,7 +57,7 @@ class Candidate:
         self.recent = 1
         """The last ten outcomes as bits below a leading 1; a 1 is a success."""
         self.picked = picked
-        """Number of the last choice that took it, or of its arrival; no two have the same, so it settles ties."""
+        """Number of the last choice that took it, or of its arrival: no two have the same."""
 
     @property
     def connections(self) -> float:

@@ -15,7 +15,7 @@ from stellwerk.work.balancing.strategy import StrategyName
 from stellwerk.work.task import Waiting
 
 _PREFERENCES = 8
-"""Sets of preferred capabilities that one roster keeps in order; a rarer set costs a pass over the members."""
+"""Sets of preferred capabilities that a roster keeps in order; others cost a pass over the members."""
 _CONSIDERED = 32
 """Preferred capabilities of a task that count; more would only cost."""
 

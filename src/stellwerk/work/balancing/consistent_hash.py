@@ -1,12 +1,13 @@
-"""consistent_hash: the same task id goes to the same member as long as it is there and has room.
+"""consistent_hash: the same task id goes to the same member, as long as it is there and has room.
 
-A key, the task's id, belongs to the first member at or after its place on the ring (see `ring.py`); members
-without room are walked past. When one leaves or fills up, only its keys move; when it is back, they return.
+A key, the task's id, belongs to the first member at or after its place on the ring (see `ring.py`). Members
+without room are walked past, up to 64 places: when one leaves or fills up, only its keys move, and when it
+is back they return. In a fleet so full that none of these has room there is no nearness to keep, and the
+member that has had room for longest takes the task.
 
-One ring carries all connected holders, and a roster walks past those that are not its members: that gives
-the same answer as a ring of its own. Where hardly any member has room, it is cheaper to ask each of those
-how near it stands than to walk; the cheaper way is taken, which bounds a pick by the root of the ring's
-size.
+All connected holders stand on one ring, and rosters with a fair share of them walk past the others; a roster
+with few of them has a ring of its own. Both give the same answers: a member's places follow from its name
+alone.
 """
 
 from collections.abc import Iterable
@@ -16,47 +17,54 @@ from stellwerk.work.balancing.ring import Ring, place_of_key
 from stellwerk.work.balancing.strategy import StrategyName
 from stellwerk.work.task import Waiting
 
-_ASK_OR_WALK = 7
-"""Asking one member for its distance costs as much as this many steps of a walk (measured)."""
+PATIENCE = 64
+"""Places of members that a walk passes: with a tenth having room, one walk in a thousand is in vain."""
+_FEW = 8
+"""A roster with less than this part of all gets a ring of its own: walks on the common one are long."""
 
 
 class RingRoster:
-    """The members that have room, on the ring of all."""
+    """The members that have room, in the order in which they came to have it, on a ring."""
 
-    __slots__ = ("_free", "_marked", "_members", "_ring", "_roomy")
+    __slots__ = ("_common", "_free", "_marked", "_members", "_own", "_roomy")
 
-    def __init__(self, ring: Ring, members: Iterable[Candidate]) -> None:
-        self._ring = ring
+    def __init__(self, common: Ring, members: Iterable[Candidate]) -> None:
+        self._common = common
+        self._own: Ring | None = None
         self._members = set(members)
         self._roomy = {member: member.free for member in self._members if member.free}
         self._free = sum(self._roomy.values())
-        self._marked: set[Candidate] = set()
+        self._marked: dict[Candidate, None] = {}
 
     def add(self, candidate: Candidate) -> None:
         self._members.add(candidate)
-        self._marked.add(candidate)
+        self._marked[candidate] = None
+        if self._own is not None:
+            self._own.add(candidate, self._common.places(candidate))
 
     def discard(self, candidate: Candidate) -> None:
         self._members.discard(candidate)
+        self._marked.pop(candidate, None)
         self._free -= self._roomy.pop(candidate, 0)
-        self._marked.discard(candidate)
+        if self._own is not None:
+            self._own.discard(candidate)
 
     def touch(self, candidate: Candidate) -> None:
-        self._marked.add(candidate)
+        self._marked[candidate] = None
 
     def free(self) -> int:
-        self._mend()
+        if self._marked:
+            self._mend()
         return self._free
 
     def pick(self, waiting: Waiting) -> Candidate | None:
-        self._mend()
-        ring, roomy = self._ring, self._roomy
+        if self._marked:
+            self._mend()
+        roomy = self._roomy
         if not roomy:
             return None
         place = place_of_key(waiting.task_id)
-        if len(roomy) ** 2 * _ASK_OR_WALK < len(ring):
-            return min(roomy, key=lambda candidate: ring.distance(place, candidate))
-        return next((candidate for candidate in ring.walk(place) if candidate in roomy), None)
+        return self._ring().first(place, roomy, self._members, PATIENCE) or next(iter(roomy))
 
     def took(self, candidate: Candidate) -> None:
         pass
@@ -67,12 +75,28 @@ class RingRoster:
     def __contains__(self, candidate: Candidate) -> bool:
         return candidate in self._members
 
+    def _ring(self) -> Ring:
+        members = len(self._members)
+        if self._own is None:
+            if members * _FEW >= len(self._common):
+                return self._common
+            self._own = Ring(members)
+            for member in self._members:
+                self._own.add(member, self._common.places(member))
+        elif members * _FEW >= 2 * len(self._common):
+            self._own = None
+            return self._common
+        return self._own
+
     def _mend(self) -> None:
+        roomy = self._roomy
         for candidate in self._marked:
-            self._free -= self._roomy.pop(candidate, 0)
-            if candidate.free and candidate in self._members:
-                self._roomy[candidate] = candidate.free
-                self._free += candidate.free
+            free = candidate.free if candidate in self._members else 0
+            self._free += free - roomy.get(candidate, 0)
+            if free:
+                roomy[candidate] = free
+            else:
+                roomy.pop(candidate, None)
         self._marked.clear()
 
 

@@ -7,8 +7,9 @@ sorted list: adding a holder to a large ring moves some hundred bytes instead of
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from hashlib import sha256
+from itertools import chain, islice
 
 from stellwerk.work.balancing.candidate import Candidate
 from stellwerk.work.task import Holder
@@ -16,10 +17,8 @@ from stellwerk.work.task import Holder
 PLACES = 100
 """Virtual nodes of a holder: shares then differ by about a tenth."""
 _PLACES_PER_DIGEST = 4
-_ARC_BITS = 12
-_ARCS = 1 << _ARC_BITS
-_SHIFT = 64 - _ARC_BITS
-_CIRCLE = 1 << 64
+_PLACES_PER_ARC_BITS = 5
+_MOST_ARC_BITS = 14
 
 
 def place_of_key(key: str) -> int:
@@ -28,57 +27,77 @@ def place_of_key(key: str) -> int:
 
 
 def places_of(holder: Holder) -> "array[int]":
-    """Return where a holder stands, sorted: 64-bit words of SHA-256 over its name and a count."""
+    """Return where a holder stands: 64-bit words of SHA-256 over its name and a count."""
     name = sha256(f"{holder.group}\0{holder.instance}\0".encode("utf-8", "surrogatepass"))
     words = array("Q")
     for count in range(PLACES // _PLACES_PER_DIGEST):
         digest = name.copy()
         digest.update(b"%d" % count)
         words.frombytes(digest.digest())
-    return array("Q", sorted(words))
+    return words
 
 
 class Ring:
-    """Who follows whom on the circle."""
+    """Who follows whom on the circle. `expected` holders fix into how many arcs it is cut; None: very many."""
 
-    def __init__(self) -> None:
-        self._arcs: list[tuple[array[int], list[Candidate]]] = [(array("Q"), []) for _ in range(_ARCS)]
+    def __init__(self, expected: int | None = None) -> None:
+        bits = _MOST_ARC_BITS
+        if expected is not None:
+            bits = min(max((expected * PLACES).bit_length() - _PLACES_PER_ARC_BITS, 1), _MOST_ARC_BITS)
+        self._shift = 64 - bits
+        self._where = [array("Q") for _ in range(1 << bits)]
+        self._who: list[list[Candidate]] = [[] for _ in range(1 << bits)]
+        self._around = self._who * 2
         self._places: dict[Candidate, array[int]] = {}
 
-    def add(self, candidate: Candidate) -> None:
-        """Put a holder on the ring; no error if it stands there."""
+    def places(self, candidate: Candidate) -> "array[int]":
+        """Return where a holder on the ring stands."""
+        return self._places[candidate]
+
+    def add(self, candidate: Candidate, places: "array[int] | None" = None) -> None:
+        """Put a holder on the ring, at `places` if they are known already; no error if it stands there."""
         if candidate in self._places:
             return
-        places = self._places[candidate] = places_of(candidate.holder)
+        places = self._places[candidate] = places_of(candidate.holder) if places is None else places
         for place in places:
-            where, who = self._arcs[place >> _SHIFT]
+            arc = place >> self._shift
+            where = self._where[arc]
             index = bisect_left(where, place)
             where.insert(index, place)
-            who.insert(index, candidate)
+            self._who[arc].insert(index, candidate)
 
     def discard(self, candidate: Candidate) -> None:
         """Take a holder off the ring; no error if it does not stand there."""
         for place in self._places.pop(candidate, ()):
-            where, who = self._arcs[place >> _SHIFT]
-            index = who.index(candidate, bisect_left(where, place))
-            del where[index]
-            del who[index]
+            arc = place >> self._shift
+            index = self._who[arc].index(candidate, bisect_left(self._where[arc], place))
+            del self._where[arc][index]
+            del self._who[arc][index]
 
-    def walk(self, place: int) -> Iterator[Candidate]:
-        """Yield the holders in the order in which they stand from here on, once around, at all their places."""
-        first = place >> _SHIFT
-        where, who = self._arcs[first]
-        start = bisect_left(where, place)
-        yield from who[start:]
-        for arc in range(first + 1, first + _ARCS):
-            yield from self._arcs[arc % _ARCS][1]
-        yield from who[:start]
+    def first(
+        self, place: int, suited: Container[Candidate], among: Container[Candidate], patience: int
+    ) -> Candidate | None:
+        """Return the first suited holder from here on.
 
-    def distance(self, place: int, candidate: Candidate) -> int:
-        """Return how far the next place of a holder on the ring is."""
-        places = self._places[candidate]
-        index = bisect_left(places, place)
-        return (places[index if index < PLACES else 0] - place) % _CIRCLE
+        None if there is none before `patience` places of holders `among` have been passed, or all around.
+        """
+        for candidate in self._walk(place):
+            if candidate in suited:
+                return candidate
+            if candidate in among:
+                patience -= 1
+                if not patience:
+                    return None
+        return None
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def _walk(self, place: int) -> Iterator[Candidate]:
+        """Return the holders as they stand from here on, once around, each at all its places."""
+        arc = place >> self._shift
+        start = bisect_left(self._where[arc], place)
+        others = map(self._around.__getitem__, range(arc + 1, arc + len(self._who)))
+        return chain(
+            islice(self._who[arc], start, None), chain.from_iterable(others), islice(self._who[arc], start)
+        )
