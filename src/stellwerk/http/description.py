@@ -38,7 +38,12 @@ def describe(
     """Describe operations; `mentioned` are types that only schemas refer to."""
     schemas = _Schemas(
         [refusal, not_found, *mentioned],
-        (part for one in operations for part in (one.takes, one.gives, one.query) if _is_type(part)),
+        (
+            part
+            for one in operations
+            for part in (one.takes, one.gives, one.query, *one.also.values())
+            if _is_type(part)
+        ),
     )
     paths: JsonObject = {}
     for operation in operations:
@@ -108,6 +113,12 @@ def _operation(operation: Operation, schemas: _Schemas, refusal: type, not_found
         described["responses"][str(status)] = _refusal(
             status, schemas.of(not_found if status == 404 else refusal)
         )
+    for status, kind in operation.also.items():
+        content = {JSON: {"schema": schemas.of(kind)}}
+        described["responses"][str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": content,
+        }
     return described
 
 

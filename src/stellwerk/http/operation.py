@@ -79,7 +79,7 @@ Answer = bytes | msgspec.Struct | Raw | Streaming
 Handle = Callable[[Call[Any, Any]], Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
     """One route: what it takes and gives, who may call it, and how it is described."""
 
@@ -104,6 +104,8 @@ class Operation:
     """Schemas of the path's parameters; any text where there is none."""
     refuses: tuple[int, ...] = ()
     """Statuses beside those that every operation of this form can answer."""
+    also: Mapping[int, type] = field(default_factory=dict)
+    """Answers that are no refusals, by status, with their types."""
     description: str = ""
     failure: str = "Internal server error"
     """Prefix of the detail of a 500; the request id follows."""

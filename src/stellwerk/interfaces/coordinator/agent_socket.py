@@ -73,6 +73,7 @@ class AgentSocket:
 
     __slots__ = (
         "_clock",
+        "_early",
         "_ending",
         "_faults",
         "_fleet",
@@ -101,6 +102,8 @@ class AgentSocket:
         self._steps: dict[str, asyncio.Task[None]] = {}
         self._under_way: set[asyncio.Task[None]] = set()
         self._faults = 0
+        self._early: set[str] | None = set()
+        """Tasks delivered before the first frame was read; None from then on."""
 
     # The channel of the seat
 
@@ -113,6 +116,8 @@ class AgentSocket:
         """Send tasks whose leases are durable."""
         for assignment in assignments:
             self._outbox.put(frames.encode_assignment(rendering.assignment(assignment)))
+        if self._early is not None:
+            self._early |= {assignment.task_id for assignment in assignments}
 
     def cancel(self, task_id: str, fence: int) -> None:
         """Ask the agent to stop one attempt."""
@@ -168,7 +173,6 @@ class AgentSocket:
             self._reader.cancel()
 
     async def _read(self, receive: Receive, before: dict[str, Assignment]) -> None:
-        first = True
         while True:
             message = await receive()
             if message["type"] != "websocket.receive":
@@ -178,12 +182,12 @@ class AgentSocket:
                     self.end(1000, "Goodbye")
                     return
                 if isinstance(frame, frames.Hello):
-                    await self._reconcile(frame, before if first else {})
+                    self._reconcile(frame, before)
                 elif isinstance(frame, frames.Heartbeat):
                     await self._heartbeat(frame)
                 else:
                     self._begin(frame)
-                first = False
+                before, self._early = {}, None
             while len(self._under_way) >= STEPS_UNDER_WAY:
                 await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
 
@@ -211,7 +215,7 @@ class AgentSocket:
         else:
             self._put(frames.HeartbeatAck())
 
-    async def _reconcile(self, hello: frames.Hello, before: dict[str, Assignment]) -> None:
+    def _reconcile(self, hello: frames.Hello, before: dict[str, Assignment]) -> None:
         held = {one.task_id: one.lease for one in hello.held}
         for task_id, lease in held.items():
             known = before.get(task_id)
@@ -220,7 +224,7 @@ class AgentSocket:
             elif known.state is State.CANCELLING:
                 self.cancel(task_id, lease)
         for task_id, known in before.items():
-            if held.get(task_id) != known.fence:
+            if held.get(task_id) != known.fence and task_id not in (self._early or ()):
                 self._missed(known)
 
     def _missed(self, lease: Assignment) -> None:

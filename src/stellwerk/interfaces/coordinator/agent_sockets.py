@@ -24,11 +24,12 @@ from stellwerk.interfaces.coordinator.agent_socket import (
     Receive,
     Send,
 )
-from stellwerk.interfaces.coordinator.holders import accepts, check_owner, instance_of, offer
+from stellwerk.interfaces.coordinator.holders import check_owner, instance_of
 from stellwerk.interfaces.coordinator.wire.text import Capacity, Id
 from stellwerk.settings import FleetSettings, WorkSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
+from stellwerk.work.offering import accepts, offer
 from stellwerk.work.seats import Seat
 from stellwerk.work.service import Work
 from stellwerk.work.task import Holder
@@ -97,22 +98,21 @@ class AgentSockets:
             raise UnknownAgent(agent_id)
         check_owner(view, principal)
         holder = Holder(agent_id, instance_of(view, query.instance_id).instance)
-        await fleet.heartbeat(principal, *holder)
-        before = await work.held(holder)
+        taken = await fleet.heartbeat(principal, *holder)
         await receive()
         await send({"type": "websocket.accept"})
         socket = AgentSocket(self._ends, principal, holder, send)
-        view = fleet.get(agent_id) or view
-        seat = self._seat(view, instance_of(view, holder.instance), socket, query.max_concurrency)
+        instance = instance_of(taken.view, holder.instance)
+        seat = self._seat(taken.view, instance, socket, query.max_concurrency)
+        replaced = work.seats.get(holder)
+        if replaced is not None and isinstance(replaced.channel, AgentSocket):
+            replaced.channel.end(REPLACED, "Another connection of this instance took over")
         self._open[socket] = principal
         try:
-            replaced = await work.connect(seat, before)
-            if replaced is not None and isinstance(replaced.channel, AgentSocket):
-                replaced.channel.end(REPLACED, "Another connection of this instance took over")
-            await socket.serve(receive, before, self._interval_s)
+            await socket.serve(receive, await work.connect(seat), self._interval_s)
         finally:
             del self._open[socket]
-            await work.disconnect(seat)
+            work.disconnect(seat)
 
     def changed(self, group: str) -> None:
         """End the connections of an agent that was removed."""

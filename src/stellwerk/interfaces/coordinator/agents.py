@@ -13,12 +13,13 @@ from stellwerk.fleet.service import Fleet
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator import rendering
-from stellwerk.interfaces.coordinator.holders import accepts, instance_of, offer
+from stellwerk.interfaces.coordinator.holders import instance_of
 from stellwerk.interfaces.coordinator.times import iso
 from stellwerk.interfaces.coordinator.wire import agents as wire
 from stellwerk.interfaces.coordinator.wire import work as work_wire
 from stellwerk.interfaces.coordinator.words import agent_type, condition, standings
 from stellwerk.trust.scopes import Scope
+from stellwerk.work.offering import accepts, offer
 from stellwerk.work.service import Work
 from stellwerk.work.task import Assignment, Holder
 

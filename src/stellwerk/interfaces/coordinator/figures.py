@@ -9,16 +9,14 @@ from stellwerk.interfaces.coordinator.wire.agents import RegistryFigures
 from stellwerk.interfaces.coordinator.wire.tasks import BalancerFigures, DistributionFigures, QueueSizes
 from stellwerk.interfaces.coordinator.words import AgentStatus, project_status
 from stellwerk.work.service import Work
-from stellwerk.work.switching import Balancing
 
 
 class Figures:
     """Puts the subjects' figures into the interface's shapes."""
 
-    def __init__(self, fleet: Fleet, work: Work, balancing: Balancing) -> None:
+    def __init__(self, fleet: Fleet, work: Work) -> None:
         self._fleet = fleet
         self._work = work
-        self._balancing = balancing
 
     async def distribution(self) -> DistributionFigures:
         """Show what was distributed, and how long tasks waited for it on average."""
@@ -39,7 +37,7 @@ class Figures:
 
     async def balancer(self) -> BalancerFigures:
         """Show how the balancing did."""
-        stats = await self._balancing.statistics()
+        stats = await self._work.balancing.statistics()
         return BalancerFigures(
             strategy=stats.strategy.value,
             total_assignments=stats.total_assignments,

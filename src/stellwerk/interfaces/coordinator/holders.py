@@ -1,15 +1,11 @@
-"""Agents as those who hold leases: who may speak for which, and what an instance offers to the queue."""
+"""Agents as those who hold leases: who may speak for which."""
 
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
-from stellwerk.fleet.model import AgentView, Condition, InstanceView, Presence
+from stellwerk.fleet.model import AgentView, InstanceView
 from stellwerk.fleet.service import Fleet
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
-from stellwerk.work.matching import Attributes
 from stellwerk.work.task import Holder
-
-WILLING = frozenset({Condition.ACTIVE, Condition.BUSY})
-"""Conditions in which an agent is given new tasks, as far as it has capacity."""
 
 
 async def speaker(fleet: Fleet, principal: Principal, group: str, instance: str | None) -> Holder:
@@ -33,19 +29,3 @@ def instance_of(view: AgentView, name: str | None) -> InstanceView:
     if instance is None:
         raise UnknownAgent(view.group, name)
     return instance
-
-
-def offer(view: AgentView, instance: InstanceView) -> Attributes:
-    """Say what an instance offers to the queue."""
-    return Attributes(
-        kind=view.kind,
-        capabilities=frozenset(instance.capabilities),
-        services=frozenset(instance.services),
-        labels=frozenset(instance.labels.items()),
-        health=instance.health_score,
-    )
-
-
-def accepts(instance: InstanceView) -> bool:
-    """Tell whether an instance is given new tasks."""
-    return instance.condition in WILLING and instance.presence is not Presence.OFFLINE

@@ -33,7 +33,6 @@ from stellwerk.journal.service import Journal
 from stellwerk.settings import FleetSettings, WorkSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.work.service import Work
-from stellwerk.work.switching import Balancing
 
 NAME = "coordinator"
 HEAD = Document(
@@ -73,7 +72,6 @@ def build(
     *,
     fleet: Fleet,
     work: Work,
-    balancing: Balancing,
     journal: Journal,
     clock: Clock,
     fleet_settings: FleetSettings,
@@ -83,12 +81,12 @@ def build(
 ) -> Coordinator:
     """Assemble the interface. `observer` is told of every answer; `still_valid` tells of revoked keys."""
     rendered = Agents()
-    figures = Figures(fleet, work, balancing)
+    figures = Figures(fleet, work)
     operations = (
         *AgentRoutes(fleet, work, rendered, clock).operations(),
         *TaskRoutes(work, figures, clock).operations(),
         *WorkRoutes(fleet, work, clock).operations(),
-        *ServiceRoutes(balancing, figures, clock).operations(),
+        *ServiceRoutes(work.balancing, figures, clock).operations(),
     )
     sockets = AgentSockets(
         fleet,

@@ -7,12 +7,13 @@ from stellwerk.fleet.service import Fleet
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.http.streaming import unless_gone
 from stellwerk.interfaces.coordinator import rendering
-from stellwerk.interfaces.coordinator.holders import accepts, instance_of, offer, speaker
+from stellwerk.interfaces.coordinator.holders import instance_of, speaker
 from stellwerk.interfaces.coordinator.times import iso, microseconds
 from stellwerk.interfaces.coordinator.wire import tasks as task_wire
 from stellwerk.interfaces.coordinator.wire import work as wire
 from stellwerk.trust.scopes import Scope
 from stellwerk.work.matching import Attributes
+from stellwerk.work.offering import accepts, offer
 from stellwerk.work.service import Work
 from stellwerk.work.task import Assignment, Holder, LogLine, Settled, Standing
 

@@ -1,0 +1,98 @@
+"""Assembly of the interface."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stellwerk import __version__
+from stellwerk.clock import Clock
+from stellwerk.database.database import Database
+from stellwerk.fleet.service import Fleet
+from stellwerk.http.application import build_application
+from stellwerk.http.description import describe
+from stellwerk.http.documentation import Document, documentation, merge
+from stellwerk.http.endpoint import Endpoint
+from stellwerk.http.gate import Interface
+from stellwerk.http.lane import routes
+from stellwerk.http.meter import Meter
+from stellwerk.http.operation import Operation
+from stellwerk.interfaces.operations.errors import Refusal, refuse, render_problem
+from stellwerk.interfaces.operations.events import EventRoutes
+from stellwerk.interfaces.operations.keys import KeyRoutes
+from stellwerk.interfaces.operations.metrics import Gauge, MetricRoutes
+from stellwerk.interfaces.operations.readiness import Component, ReadyRoutes, database_component
+from stellwerk.journal.service import Journal
+from stellwerk.trust.service import Keys
+from stellwerk.work.service import Work
+
+NAME = "operations"
+HEAD = Document("Stellwerk operations", __version__, "Metrics, events, keys, readiness.")
+ALL = Document("Stellwerk", __version__, "One control plane for fleets of agents and the services they run.")
+OWN = ("/metrics", "/events", "/keys", "/ready", "/openapi.json", "/docs")
+PAGES = ("/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js")
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The assembled interface."""
+
+    interface: Interface
+    """For the main listener."""
+    metrics: Interface
+    """For a listener of its own that answers `/metrics` only."""
+    document: dict[str, Any]
+    """Its own OpenAPI description; the one that it serves is of all interfaces."""
+    operations: tuple[Operation, ...]
+
+
+def build(
+    *,
+    database: Database,
+    fleet: Fleet,
+    work: Work,
+    journal: Journal,
+    keys: Keys,
+    clock: Clock,
+    meter: Meter,
+    components: Sequence[Component] = (),
+    gauges: Sequence[Gauge] = (),
+    documents: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Operations:
+    """Assemble the interface.
+
+    `meter` was given to the other interfaces as their observer; `components` are what readiness looks at
+    beside the database, `gauges` further figures for the metrics; `documents` are the OpenAPI descriptions
+    of the other interfaces by name.
+    """
+    events = EventRoutes(journal)
+    streams = Gauge("event_streams", "Open event streams.", lambda: events.streams)
+    operations = (
+        *MetricRoutes(fleet, work, meter, [*gauges, streams]).operations(),
+        *events.operations(),
+        *KeyRoutes(keys, clock).operations(),
+        *ReadyRoutes([database_component(database), *components], clock).operations(),
+    )
+    endpoints = [Endpoint(operation, render_problem, refuse, meter) for operation in operations]
+    document = describe(HEAD, operations, refusal=Refusal, not_found=Refusal)
+
+    def everything() -> dict[str, Any]:
+        return merge(ALL, [*(documents or {}).items(), (NAME, document)])
+
+    application = build_application(
+        NAME, [*routes(endpoints), *documentation(ALL.title, everything)], render_problem
+    )
+    public = frozenset([*PAGES, *(one.path for one in operations if one.scope is None)])
+    interface = Interface(NAME, application, render_problem, owns, public=public)
+    return Operations(interface, replace(interface, owns=_owns_metrics), document, operations)
+
+
+def owns(path: str) -> int:
+    """Return the length of the prefix by which the interface owns a path, 0 if it does not."""
+    for prefix in OWN:
+        if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
+            return len(prefix)
+    return 0
+
+
+def _owns_metrics(path: str) -> int:
+    return path == "/metrics"
