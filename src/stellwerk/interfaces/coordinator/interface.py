@@ -1,6 +1,6 @@
 """Assembly of the interface: routes and sockets over the services, behind one ASGI application."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,6 +57,12 @@ class Coordinator:
     operations: tuple[Operation, ...]
     agents: AgentSockets
     observers: ObserverSockets
+
+    def figures(self) -> Iterator[tuple[str, str, Callable[[], float], dict[str, str]]]:
+        """List figures for the metrics: name, what it is, how to read it, labels."""
+        name, words = "websocket_connections", "Open WebSockets."
+        yield name, words, lambda: float(len(self.agents)), {"of": "agents"}
+        yield name, words, lambda: float(len(self.observers)), {"of": "observers"}
 
     async def start(self) -> None:
         """Begin to look after connections; may be called more than once."""

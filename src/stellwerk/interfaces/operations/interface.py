@@ -6,7 +6,6 @@ from typing import Any
 
 from stellwerk import __version__
 from stellwerk.clock import Clock
-from stellwerk.database.database import Database
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.application import build_application
 from stellwerk.http.description import describe
@@ -20,7 +19,7 @@ from stellwerk.interfaces.operations.errors import Refusal, refuse, render_probl
 from stellwerk.interfaces.operations.events import EventRoutes
 from stellwerk.interfaces.operations.keys import KeyRoutes
 from stellwerk.interfaces.operations.metrics import Gauge, MetricRoutes
-from stellwerk.interfaces.operations.readiness import Component, ReadyRoutes, database_component
+from stellwerk.interfaces.operations.readiness import Component, ReadyRoutes
 from stellwerk.journal.service import Journal
 from stellwerk.trust.service import Keys
 from stellwerk.work.service import Work
@@ -47,7 +46,6 @@ class Operations:
 
 def build(
     *,
-    database: Database,
     fleet: Fleet,
     work: Work,
     journal: Journal,
@@ -70,7 +68,7 @@ def build(
         *MetricRoutes(fleet, work, meter, [*gauges, streams]).operations(),
         *events.operations(),
         *KeyRoutes(keys, clock).operations(),
-        *ReadyRoutes([database_component(database), *components], clock).operations(),
+        *ReadyRoutes(components, clock).operations(),
     )
     endpoints = [Endpoint(operation, render_problem, refuse, meter) for operation in operations]
     document = describe(HEAD, operations, refusal=Refusal, not_found=Refusal)

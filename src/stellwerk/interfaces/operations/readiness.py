@@ -9,8 +9,6 @@ import msgspec
 from msgspec import Meta
 
 from stellwerk.clock import Clock
-from stellwerk.database.database import Database
-from stellwerk.database.unit import Sql, Unit
 from stellwerk.http.operation import Answer, Call, Operation, Raw
 from stellwerk.interfaces.operations.times import iso
 
@@ -110,17 +108,3 @@ async def check(component: Component) -> ComponentState:
     except Exception as error:
         wrong = str(error) or type(error).__name__
     return ComponentState("ok" if wrong is None else "failed", component.essential, wrong)
-
-
-def database_component(database: Database) -> Component:
-    """Make the component that asks the database."""
-
-    async def ask() -> str | None:
-        await database.read(_one)
-        return None
-
-    return Component("database", ask)
-
-
-def _one() -> Unit[None]:
-    yield Sql("SELECT 1")
