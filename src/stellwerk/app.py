@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,11 @@ from stellwerk.http.auth import Authentication
 from stellwerk.http.body import Bodies
 from stellwerk.http.gate import Gate, Interface
 from stellwerk.http.listener import Listener, Serving, bind
+from stellwerk.http.meter import Meter
 from stellwerk.http.protocol import Connections
 from stellwerk.http.tls import Tls
 from stellwerk.interfaces import coordinator, operations
+from stellwerk.journal.pruning import Pruner
 from stellwerk.journal.service import Journal
 from stellwerk.logs import configure_logs
 from stellwerk.settings import ServerSettings, Settings
@@ -115,14 +118,17 @@ class ControlPlane:
     ) -> None:
         settings, clock = self._settings, self._clock
         journal = Journal(database, settings.journal, clock)
+        starting.push_async_callback(journal.stop)
         keys = Keys(database, journal, settings.access, clock)
         fleet = Fleet(database, journal, settings.fleet, clock)
         work = Work(database, journal, fleet, settings.work, clock)
         audit = RefusalAudit(journal, clock)
-        for subject in (journal, keys, fleet, work, audit):
+        pruner = Pruner(database, journal, clock, holder=uuid.uuid4().hex)
+        for subject in (keys, fleet, work, audit, pruner):
             await subject.start()
             starting.push_async_callback(subject.stop)
 
+        meter = Meter()
         agents = coordinator.build(
             fleet=fleet,
             work=work,
@@ -130,9 +136,18 @@ class ControlPlane:
             clock=clock,
             fleet_settings=settings.fleet,
             work_settings=settings.work,
+            observer=meter,
+            still_valid=keys.still_valid,
         )
         upkeep = operations.build(
-            database=database, journal=journal, keys=keys, fleet=fleet, work=work, clock=clock
+            database=database,
+            fleet=fleet,
+            work=work,
+            journal=journal,
+            keys=keys,
+            clock=clock,
+            meter=meter,
+            documents={"coordinator": agents.document},
         )
         gates = {
             "main": (agents.interface, upkeep.interface),
@@ -225,7 +240,7 @@ def _check_exposure(server: ServerSettings, secure: bool) -> None:
     if is_loopback(server.host) or secure or server.insecure:
         return
     raise CannotStart(
-        f"server.host: {server.host} can be reached from other machines and keys would travel unprotected; set "
+        f"server.host: {server.host} can be reached from elsewhere and keys would travel in the clear; set "
         "tls.certificate, tls.key and tls.all_listeners=true, or server.insecure=true behind a proxy with TLS"
     )
 

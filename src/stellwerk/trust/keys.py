@@ -13,6 +13,8 @@ from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
 
 PREFIX = "sw"
+KEY_PRINCIPAL = "key:"
+"""Begins the principal id of whoever holds a key."""
 KEY_ID_BYTES = 6
 SECRET_BYTES = 32
 NAME_LIMIT = 100
@@ -106,7 +108,7 @@ def refusal_of(key: Key, secret: str, now_us: int) -> Refusal | None:
 
 def principal_of(key: Key) -> Principal:
     """Name the principal that a key stands for."""
-    return Principal(f"key:{key.key_id}", key.name, key.scopes)
+    return Principal(KEY_PRINCIPAL + key.key_id, key.name, key.scopes)
 
 
 def check_new_key(

@@ -27,6 +27,7 @@ from stellwerk.settings import AccessSettings
 from stellwerk.trust import store
 from stellwerk.trust.keys import (
     KEY_ID_BYTES,
+    KEY_PRINCIPAL,
     SECRET_BYTES,
     Created,
     Key,
@@ -108,6 +109,13 @@ class Keys:
             return KeyRefused(refusal, key_id)
         self._used_at[key_id] = now
         return self._principals[key_id]
+
+    def still_valid(self, principal: Principal) -> bool:
+        """Tell whether a principal recognised earlier would still be: its key neither revoked nor expired."""
+        if not principal.id.startswith(KEY_PRINCIPAL):
+            return True
+        key = self._keys.get(principal.id.removeprefix(KEY_PRINCIPAL))
+        return key is not None and _usable(key, self._clock.now_us())
 
     def list(self) -> list[Key]:
         """List every key, revoked ones included, oldest first."""
