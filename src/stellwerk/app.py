@@ -24,6 +24,7 @@ from stellwerk import __version__
 from stellwerk.clock import Clock, SystemClock
 from stellwerk.database.database import Database, open_database
 from stellwerk.database.errors import DatabaseLocked, DatabaseTooNew, DatabaseUnavailable, MigrationChanged
+from stellwerk.database.unit import Add, Unit
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.access import access_of, is_loopback
 from stellwerk.http.audit import RefusalAudit
@@ -35,6 +36,7 @@ from stellwerk.http.meter import Meter
 from stellwerk.http.protocol import Connections
 from stellwerk.http.tls import Tls
 from stellwerk.interfaces import coordinator, operations
+from stellwerk.interfaces.operations.readiness import Component
 from stellwerk.journal.pruning import Pruner
 from stellwerk.journal.service import Journal
 from stellwerk.logs import configure_logs
@@ -140,13 +142,13 @@ class ControlPlane:
             still_valid=keys.still_valid,
         )
         upkeep = operations.build(
-            database=database,
             fleet=fleet,
             work=work,
             journal=journal,
             keys=keys,
             clock=clock,
             meter=meter,
+            components=[_database_component(database)],
             documents={"coordinator": agents.document},
         )
         gates = {
@@ -198,6 +200,22 @@ class _Shared:
             audit=self._audit,
         )
         return Listener(bound.name, bound.socket, gate, self._serving, tls)
+
+
+def _database_component(database: Database) -> Component:
+    async def check() -> str | None:
+        try:
+            # A write, because a full disk or a lost leader still answers reads.
+            await database.write(_touch)
+        except DatabaseUnavailable as error:
+            return error.detail
+        return None
+
+    return Component("database", check)
+
+
+def _touch() -> Unit[None]:
+    yield Add("ready.checks", 1)
 
 
 def bind_all(settings: Settings) -> list[Bound]:
