@@ -12,6 +12,10 @@ from stellwerk.settings import DatabaseSettings
 from support.units import Refused, names, put, put_many, put_then_raise, sleep
 
 
+def count_one() -> Unit[None]:
+    yield Add("x", 1)
+
+
 async def test_a_write_answers_what_its_unit_returns(database: Database) -> None:
     assert await database.write(put("a")) == "a"
     assert await database.write(lambda: put("b")) == "b"
@@ -158,16 +162,12 @@ async def test_a_read_is_one_snapshot(database: Database) -> None:
     assert [first for first, _ in counts] == [second for _, second in counts]
 
 
-@pytest.mark.parametrize("unit", [lambda: put("a"), lambda: iter_add()], ids=["statement", "counter"])
+@pytest.mark.parametrize("unit", [lambda: put("a"), count_one], ids=["statement", "counter"])
 async def test_a_read_refuses_to_write(database: Database, unit: object) -> None:
     with pytest.raises(WriteRefused):
         await database.read(unit)  # type: ignore[arg-type]
     assert await database.read(names) == []
     assert await database.counters() == {}
-
-
-def iter_add() -> Unit[None]:
-    yield Add("x", 1)
 
 
 async def test_what_a_reading_unit_raises_harms_no_other_reader(database: Database) -> None:

@@ -33,7 +33,10 @@ def sleep(seconds: float) -> Unit[None]:
     """Keep the engine busy: PostgreSQL sleeps, SQLite counts (some ten million steps a second)."""
     yield Sql(
         PerEngine(
-            sqlite="WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) SELECT max(i) FROM n",
+            sqlite=(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)"
+                " SELECT max(i) FROM n"
+            ),
             postgres="SELECT pg_sleep($1 / 3e6)",
         ),
         (int(seconds * 3e6),),
