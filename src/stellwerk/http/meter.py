@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from stellwerk.http.operation import Operation
 
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0)
 """From a look-up in memory to a long poll."""
 
 

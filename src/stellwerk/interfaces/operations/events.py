@@ -18,6 +18,7 @@ from msgspec import Meta
 from stellwerk.http.operation import Answer, Call, Operation, Streaming
 from stellwerk.interfaces.operations.times import iso, microseconds
 from stellwerk.journal.event import Dropped, EventFilter, Recorded
+from stellwerk.journal.position import to_cursor
 from stellwerk.journal.service import Journal
 from stellwerk.journal.tail import Subscription
 from stellwerk.trust.scopes import Scope
@@ -125,14 +126,15 @@ class EventRoutes:
         after = call.header(b"last-event-id") or call.query.after
         subscription = self._journal.subscribe(wanted(call.query), after)
         # Here, so that a cursor that is not good is refused before the stream begins.
-        await subscription.start()
-        return Streaming(self._follow(subscription), EVENT_STREAM)
+        start = to_cursor(await subscription.start())
+        return Streaming(self._follow(subscription, start), EVENT_STREAM)
 
-    async def _follow(self, subscription: Subscription) -> AsyncGenerator[bytes, None]:
+    async def _follow(self, subscription: Subscription, start: str) -> AsyncGenerator[bytes, None]:
         self.streams += 1
         pending: asyncio.Future[Recorded | Dropped] | None = None
         try:
-            yield b": welcome\n\n"
+            # An id without data is no event, but where to go on if the connection breaks before the first one.
+            yield b": welcome\nid: %b\n\n" % start.encode()
             while True:
                 pending = pending or asyncio.ensure_future(anext(subscription))
                 await asyncio.wait({pending}, timeout=KEEP_ALIVE_S)

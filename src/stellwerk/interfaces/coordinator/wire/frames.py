@@ -51,7 +51,7 @@ class Complete(OfTask, frozen=True, tag="complete"):
 
 
 class Fail(OfTask, frozen=True, tag="fail"):
-    error: msgspec.Raw = msgspec.Raw(b'""')
+    error: msgspec.Raw = msgspec.Raw(b"null")
     retryable: bool = True
 
 

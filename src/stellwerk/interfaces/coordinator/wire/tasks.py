@@ -14,6 +14,7 @@ from stellwerk.interfaces.coordinator.wire.text import (
     Score,
     Timestamp,
     Words,
+    no_json,
 )
 from stellwerk.interfaces.coordinator.words import STRATEGIES
 
@@ -96,7 +97,7 @@ class SubmitTask(msgspec.Struct, kw_only=True):
                 "x-replace": {"anyOf": [{"$ref": "#/components/schemas/Requirements"}, {"type": "null"}]}
             },
         ),
-    ] = msgspec.Raw(b"null")
+    ] = msgspec.field(default_factory=no_json)
     task_id: Id | None = None
     idempotency_key: Key | None = None
     repeatable: bool = True

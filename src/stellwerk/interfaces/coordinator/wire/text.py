@@ -7,7 +7,7 @@ because the interface refuses those values in words of its own.
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Raw
 
 ID_PATTERN = r"^[A-Za-z0-9._:-]+$"
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
@@ -23,6 +23,14 @@ Capacity = Annotated[int, Meta(ge=1, le=10_000)]
 """Tasks at once."""
 Fence = Annotated[int, Meta(ge=0, le=9_007_199_254_740_991, description="The lease of the assignment.")]
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
+def no_json() -> Raw:
+    """Stand for JSON that is not there."""
+    return _NULL
+
+
+_NULL = Raw(b"null")
 
 
 def one_of(words: type[StrEnum], *, or_null: bool = False) -> Meta:

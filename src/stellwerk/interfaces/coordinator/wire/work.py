@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from stellwerk.interfaces.coordinator.wire.tasks import State
-from stellwerk.interfaces.coordinator.wire.text import Fence, Id, Timestamp
+from stellwerk.interfaces.coordinator.wire.text import Fence, Id, Timestamp, no_json
 
 Success = Literal["success"]
 LINES = 1000
@@ -88,13 +88,15 @@ class LogReport(LeaseReport, kw_only=True):
 class Completion(LeaseReport, kw_only=True):
     """The result, any JSON."""
 
-    result: msgspec.Raw = msgspec.Raw(b"null")
+    result: msgspec.Raw = msgspec.field(default_factory=no_json)
 
 
 class Failure(LeaseReport, kw_only=True):
     """The error, and whether another attempt may help."""
 
-    error: Annotated[msgspec.Raw, Meta(extra_json_schema={"x-replace": ERROR})] = msgspec.Raw(b'""')
+    error: Annotated[msgspec.Raw, Meta(extra_json_schema={"x-replace": ERROR})] = msgspec.field(
+        default_factory=no_json
+    )
     retryable: bool = True
 
 
