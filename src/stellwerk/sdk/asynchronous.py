@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -49,6 +50,7 @@ class _State(msgspec.Struct):
 
 class _Logs(msgspec.Struct):
     lines: list[LogLine] = []
+    more: bool = False
 
 
 class _Status(msgspec.Struct):
@@ -263,10 +265,20 @@ class AsyncClient:
         path = f"/tasks/{quote(task_id, safe='')}/{verb}"
         return (await self._transport.call("POST", path, _State)).state
 
-    async def logs(self, task_id: str, *, after: int = 0) -> Sequence[LogLine]:
-        """Return what the task's function logged, from behind line number `after`."""
+    async def logs(self, task_id: str, *, after: int = -1, attempt: int | None = None) -> Sequence[LogLine]:
+        """Return what the task's function logged in an attempt (None.
+
+        The last one), behind line number `after`.
+        """
         path = f"/tasks/{quote(task_id, safe='')}/logs"
-        return (await self._transport.call("GET", path, _Logs, query={"after": str(after)})).lines
+        lines: builtins.list[LogLine] = []
+        while True:
+            query = {"after": str(after)} | ({} if attempt is None else {"attempt": str(attempt)})
+            page = await self._transport.call("GET", path, _Logs, query=query)
+            lines += page.lines
+            if not page.more or not page.lines:
+                return lines
+            after = page.lines[-1].seq
 
     async def status(self) -> QueueStatus:
         """Return figures of the whole queue."""

@@ -236,9 +236,12 @@ class Client:
         """Queue a dead, failed or cancelled task again, with all its attempts, and return its state."""
         return self._do(self._client.requeue(task_id))
 
-    def logs(self, task_id: str, *, after: int = 0) -> Sequence[LogLine]:
-        """Return what the task's function logged, from behind line number `after`."""
-        return self._do(self._client.logs(task_id, after=after))
+    def logs(self, task_id: str, *, after: int = -1, attempt: int | None = None) -> Sequence[LogLine]:
+        """Return what the task's function logged in an attempt (None.
+
+        The last one), behind line number `after`.
+        """
+        return self._do(self._client.logs(task_id, after=after, attempt=attempt))
 
     def status(self) -> QueueStatus:
         """Return figures of the whole queue."""

@@ -22,6 +22,12 @@ SILENCE_S = 90.0
 """A stream without even a comment for this long is taken for dead."""
 
 
+DROPPED = "dropped"
+"""Kind of the last message to a reader that was too slow; its id is where to go on."""
+PLACE = "place"
+"""Kind of a message that only says from where a broken stream goes on."""
+
+
 class Message(msgspec.Struct):
     """One server-sent event."""
 
@@ -53,7 +59,12 @@ class Parser:
         return None
 
     def _dispatch(self) -> Message | None:
-        message = Message(self._kind or "message", self._id, "\n".join(self._data)) if self._data else None
+        message: Message | None = None
+        if self._data:
+            message = Message(self._kind or "message", self._id, "\n".join(self._data))
+        elif self._id is not None:
+            # No event, but a place to resume from.
+            message = Message(PLACE, self._id)
         self._kind, self._id, self._data = "", None, []
         return message
 
@@ -68,7 +79,8 @@ async def follow(
             async for event in _one_connection(transport, kinds=kinds, after=after, task_id=task_id):
                 after = event.cursor or after
                 backoff.reset()
-                yield event
+                if event.kind not in (PLACE, DROPPED):
+                    yield event
         except (aiohttp.ClientError, TimeoutError, OSError, Unreachable):
             pass
         await asyncio.sleep(backoff.next_s(chance()))
@@ -134,8 +146,9 @@ async def _one_connection(
             message = parser.feed(raw.decode().rstrip("\r\n"))
             if message is None:
                 continue
-            if message.kind == "dropped":
-                return
+            if message.kind in (PLACE, DROPPED):
+                yield Event(message.kind, cursor=message.id or "")
+                continue
             event = msgspec.json.decode(message.data, type=Event)
             yield (
                 event if event.cursor or not message.id else msgspec.structs.replace(event, cursor=message.id)

@@ -133,7 +133,7 @@ class EventRoutes:
         self.streams += 1
         pending: asyncio.Future[Recorded | Dropped] | None = None
         try:
-            # An id without data is no event, but where to go on if the connection breaks before the first one.
+            # An id without data is no event, but where to go on if the stream breaks before the first.
             yield b": welcome\nid: %b\n\n" % start.encode()
             while True:
                 pending = pending or asyncio.ensure_future(anext(subscription))
