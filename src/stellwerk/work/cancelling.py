@@ -47,7 +47,7 @@ def requeue_task(principal: Principal, task_id: str, now_us: int) -> Unit[Change
 def clear_some(
     priority_class: str, position: tuple[int, str], until: int, now_us: int, terms: Terms
 ) -> Unit[tuple[list[Change], tuple[int, str] | None]]:
-    """Cancel the waiting tasks of a class among the next ones behind a position;
+    """Cancel the waiting tasks of a class among the next ones behind a position.
 
     None as position: that was all.
     """

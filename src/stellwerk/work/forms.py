@@ -1,4 +1,4 @@
-"""The requirement forms in use, in memory:
+"""The requirement forms in use, in memory.
 
 matching looks at them for every claim and every connected holder.
 """

@@ -29,8 +29,8 @@ SCANNED = 2_000
 _COLUMNS = (
     "task_id, principal, application, task_type, target_group, priority, priority_name, state, reason,"
     " repeatable, attempt, max_attempts, fence, submitted_at, not_before, deadline_at, timeout_us, leased_at,"
-    " started_at, finished_at, lease_expires_at, cancel_requested_at, holder_group, holder_instance, progress,"
-    " progress_note"
+    " started_at, finished_at, lease_expires_at, cancel_requested_at, holder_group, holder_instance,"
+    " progress, progress_note"
 )
 _STATE, _REPEATABLE, _SUBMITTED = 7, 9, 13
 _GET = f"""
@@ -50,8 +50,8 @@ SELECT seq, line, level, at FROM task_logs WHERE task_id = $1 AND attempt = $2 A
 ORDER BY seq LIMIT $4"""
 _HELD = """
 SELECT t.task_id, t.attempt, t.fence, t.holder_group, t.holder_instance, t.task_type, p.task_data,
-p.requirements, t.priority, t.priority_name, t.repeatable, t.submitted_at, t.deadline_at, t.timeout_us,
-t.lease_expires_at, t.state
+p.requirements, t.priority, t.priority_name, t.repeatable, t.submitted_at, t.deadline_at,
+t.timeout_us, t.lease_expires_at, t.state
 FROM tasks t JOIN task_payloads p ON p.task_id = t.task_id
 WHERE t.holder_group = $1 AND t.holder_instance = $2 AND t.lease_expires_at IS NOT NULL ORDER BY t.leased_at"""
 _STOPPING = """
@@ -84,19 +84,7 @@ def read_outcomes(task_ids: Sequence[str]) -> Unit[list[Outcome]]:
 def read_held(holder: Holder) -> Unit[list[Assignment]]:
     """Return the leases that a holder has."""
     rows = yield Sql(_HELD, (holder.group, holder.instance))
-    return [
-        Assignment(
-            row[0],
-            row[1],
-            row[2],
-            Holder(row[3], row[4]),
-            *row[5:10],
-            bool(row[10]),
-            *row[11:15],
-            state=State(row[15]),
-        )
-        for row in rows
-    ]
+    return [_assignment_of(row) for row in rows]
 
 
 def read_stopping() -> Unit[list[tuple[str, int, Holder]]]:
@@ -203,6 +191,26 @@ def _task_of(row: Row) -> Task:
     values["state"] = State(row[_STATE])
     values["repeatable"] = bool(row[_REPEATABLE])
     return Task(**values)
+
+
+def _assignment_of(row: Row) -> Assignment:
+    return Assignment(
+        task_id=row[0],
+        attempt=row[1],
+        fence=row[2],
+        holder=Holder(row[3], row[4]),
+        task_type=row[5],
+        task_data=row[6],
+        requirements=row[7],
+        priority=row[8],
+        priority_name=row[9],
+        repeatable=bool(row[10]),
+        submitted_at=row[11],
+        deadline_at=row[12],
+        timeout_us=row[13],
+        lease_expires_at=row[14],
+        state=State(row[15]),
+    )
 
 
 def _outcome_of(row: Row) -> Outcome:

@@ -358,9 +358,9 @@ class Work:
     async def logs(
         self, task_id: str, after_seq: int = -1, attempt: int | None = None, limit: int = 1000
     ) -> TaskLog:
-        """Return the log lines of an attempt (None.
+        """Return the log lines of an attempt after a sequence number; None is the last attempt.
 
-        The last one) after a sequence number. Raises UnknownTask.
+        Raises UnknownTask.
         """
         return await self._database.read(lambda: reading.read_log(task_id, attempt, after_seq, limit))
 

@@ -34,8 +34,8 @@ _SOME = PerEngine(
 )
 _UPDATE = """
 UPDATE tasks SET state = $2, reason = $3, attempt = $4, fence = $5, not_before = $6, delayed = $7,
-deadline_at = $8, leased_at = $9, started_at = $10, finished_at = $11, lease_expires_at = $12, cancel_requested_at = $13,
-progress = $14, progress_note = $15 WHERE task_id = $1"""
+deadline_at = $8, leased_at = $9, started_at = $10, finished_at = $11, lease_expires_at = $12,
+cancel_requested_at = $13, progress = $14, progress_note = $15 WHERE task_id = $1"""
 # The steps that most tasks take name few columns, and so touch few indexes.
 _UPDATE_HELD = """
 UPDATE tasks SET state = $2, reason = $3, started_at = $4, lease_expires_at = $5, cancel_requested_at = $6,

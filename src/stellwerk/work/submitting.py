@@ -152,22 +152,19 @@ def submit_tasks(tasks: Sequence[NewTask], keys_since: int) -> Unit[list[Submitt
     Those that were sent before are answered as then. Keys older than `keys_since` are forgotten.
     """
     answers: list[Submitted | WorkRefused] = []
-    plain: list[NewTask] = []
     written: list[NewTask] = []
     for task in tasks:
         answer = (yield from _write_once(task, keys_since)) if task.body_hash else None
         if answer is None:
             written.append(task)
-            if not task.own_id:
-                plain.append(task)
             answer = Submitted(task.task_id, task.submitted_at, State.QUEUED, False)
         answers.append(answer)
     if written:
-        yield from _write(plain, written)
+        yield from _write(written)
     return answers
 
 
-def _write(plain: Sequence[NewTask], written: Sequence[NewTask]) -> Unit[None]:
+def _write(written: Sequence[NewTask]) -> Unit[None]:
     forms = {
         task.form_id: (task.form_id, task.form, task.submitted_at)
         for task in written
@@ -175,9 +172,10 @@ def _write(plain: Sequence[NewTask], written: Sequence[NewTask]) -> Unit[None]:
     }
     if forms:
         yield Many(_INSERT_FORM, sorted(forms.values()))
+    plain = [task for task in written if not task.body_hash]
     if plain:
         yield Many(_INSERT, [task.row for task in plain])
-    yield Many(_INSERT_PAYLOAD, [task.payload for task in written])
+        yield Many(_INSERT_PAYLOAD, [task.payload for task in plain])
     yield from append_many([_event_of(task) for task in written], written[0].submitted_at)
     amounts = {"state.queued": len(written), "work.submitted": len(written)}
     for task in written:
@@ -189,9 +187,9 @@ def _write(plain: Sequence[NewTask], written: Sequence[NewTask]) -> Unit[None]:
 
 
 def _write_once(task: NewTask, keys_since: int) -> Unit[Submitted | WorkRefused | None]:
-    """Take the task's key and id;
+    """Take the task's key and id.
 
-    None means that both were free (an own id is then written as a row already).
+    None means that both were free; the task is then written at once, for the next of the unit to find it.
     """
     if task.key is not None:
         parameters = (task.principal, task.key, task.task_id, task.body_hash, task.submitted_at, keys_since)
@@ -200,7 +198,8 @@ def _write_once(task: NewTask, keys_since: int) -> Unit[Submitted | WorkRefused 
             if rows[0][1] != task.body_hash:
                 return IdempotencyConflict(task.key)
             return (yield from _sent_before(task, rows[0][0], task.key))
-    if not task.own_id or (yield Sql(_INSERT_OWN_ID, task.row)):
+    if (yield Sql(_INSERT_OWN_ID, task.row)):
+        yield Sql(_INSERT_PAYLOAD, task.payload)
         return None
     answer = yield from _sent_before(task, task.task_id, task.task_id)
     if task.key is not None and not isinstance(answer, Submitted):

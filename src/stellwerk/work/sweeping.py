@@ -29,7 +29,8 @@ _EXPIRED = _locking(
 )
 _OVERDUE = _locking(
     f"SELECT {LIVE_COLUMNS} FROM tasks"
-    " WHERE deadline_at <= $1 AND deadline_at IS NOT NULL AND finished_at IS NULL AND state <> 'cancelling' ORDER BY deadline_at LIMIT $2"
+    " WHERE deadline_at <= $1 AND deadline_at IS NOT NULL AND finished_at IS NULL"
+    " AND state <> 'cancelling' ORDER BY deadline_at LIMIT $2"
 )
 _DUE = """
 UPDATE tasks SET delayed = 0 WHERE task_id IN (
