@@ -6,14 +6,14 @@ and goes with the next.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from msgspec.structs import replace
 
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
-from stellwerk.database.unit import Unit, Value
+from stellwerk.database.unit import Value
 from stellwerk.fleet.batch import Batch, Key, Taken
 from stellwerk.fleet.errors import UnknownAgent
 from stellwerk.fleet.health import health_score
@@ -31,8 +31,8 @@ from stellwerk.fleet.rows import to_json
 from stellwerk.fleet.turns import Turns
 from stellwerk.journal.service import Journal
 
-BATCH_ROWS = 500
-"""Rows of one unit: short enough for other units to slip in between."""
+BATCH_ROWS = 250
+"""Rows of one unit: about a millisecond for the loop and for the writer, so that others slip in between."""
 _NEWEST_SHARE = 0.2
 """Weight of the newest response time in the moving average: about the last ten tasks count."""
 
@@ -142,18 +142,23 @@ class Reporting:
             return HeartbeatTaken(now_us, self._registry.restate(view, heard, tell=True))
 
     async def _write_reports(self, taken: Taken) -> None:
-        heard: list[tuple[Value, ...]] = []
-        loaded: list[tuple[Value, ...]] = []
-        for key in sorted(taken.heard):
-            one = self._instance(key)
-            if one is None:
-                continue
-            if key in taken.loaded:
-                loaded.append((*key, one.seen_at, to_json(one.load), one.health_score))
-            else:
-                heard.append((*key, one.seen_at))
-        await self._write_parts(write_heard, heard)
-        await self._write_parts(write_loads, loaded)
+        keys = sorted(taken.heard)
+        for start in range(0, len(keys), BATCH_ROWS):
+            heard: list[tuple[Value, ...]] = []
+            loaded: list[tuple[Value, ...]] = []
+            # rows are made part by part too: thousands at once would hold up the loop
+            for key in keys[start : start + BATCH_ROWS]:
+                one = self._instance(key)
+                if one is None:
+                    continue
+                if key in taken.loaded:
+                    loaded.append((*key, one.seen_at, to_json(one.load), one.health_score))
+                else:
+                    heard.append((*key, one.seen_at))
+            if heard:
+                await self._database.write(partial(write_heard, heard))
+            if loaded:
+                await self._database.write(partial(write_loads, loaded))
 
     async def _write_outcomes(self, taken: Taken) -> None:
         # part by part, each forgotten once written: unlike times and loads, sums must not be written twice
@@ -161,7 +166,7 @@ class Reporting:
         for start in range(0, len(waiting), BATCH_ROWS):
             part = waiting[start : start + BATCH_ROWS]
             rows: Rows = [(*key, one.succeeded, one.failed, one.response_ms) for key, one in part]
-            await self._write_parts(write_outcomes, rows)
+            await self._database.write(partial(write_outcomes, rows))
             for key, outcomes in part:
                 del taken.outcomes[key]
                 view, one = self._registry.get(key[0]), self._instance(key)
@@ -173,11 +178,6 @@ class Reporting:
                         response_ms=outcomes.response_ms,
                     )
                     self._registry.note_history(view, history)
-
-    async def _write_parts(self, unit: Callable[[Rows], Unit[None]], rows: Rows) -> None:
-        for start in range(0, len(rows), BATCH_ROWS):
-            part = rows[start : start + BATCH_ROWS]
-            await self._database.write(partial(unit, part))
 
     def _instance(self, key: Key) -> InstanceView | None:
         view = self._registry.get(key[0])

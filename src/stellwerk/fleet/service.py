@@ -65,7 +65,7 @@ class Fleet:
         self._turns = turns
         self._registry = registry
         self._reporting = reporting
-        self._sweep = Sweep(database, journal, rules, registry=registry, reporting=reporting)
+        self._sweep = Sweep(database, journal, rules, registry=registry, reporting=reporting, turns=turns)
         self._following = Following(
             database, clock, rules, registry=registry, reporting=reporting, turns=turns
         )

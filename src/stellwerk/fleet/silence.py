@@ -18,9 +18,10 @@ from stellwerk.fleet.presence import PresenceRules, last_heard_limit
 from stellwerk.fleet.registry import Registry
 from stellwerk.fleet.reporting import Reporting
 from stellwerk.fleet.reports import Silent, any_silent, mark_silent
+from stellwerk.fleet.turns import Turns
 from stellwerk.journal.service import Journal
 
-SWEEP_ROWS = 500
+SWEEP_ROWS = 200
 """Instances marked in one unit: short enough for others to slip in between when a whole site goes dark."""
 
 # in this order, so that who is offline at once was late before: nobody skips an event
@@ -38,12 +39,14 @@ class Sweep:
         *,
         registry: Registry,
         reporting: Reporting,
+        turns: Turns,
     ) -> None:
         self._database = database
         self._journal = journal
         self._rules = rules
         self._registry = registry
         self._reporting = reporting
+        self._turns = turns
 
     async def run(self, now_us: int, started_at: int) -> int:
         """Mark everyone whose silence says so; return how many changes that were. Raises
@@ -71,13 +74,15 @@ class Sweep:
         return changes
 
     async def _apply(self, marked: Silent, now_us: int) -> None:
-        view = self._registry.get(marked.group)
-        one = None if view is None else view.instance(marked.instance)
-        if view is None or one is None:
-            return
-        if one.seen_at > marked.seen_at:
-            await self._reporting.bring_back(marked.group, marked.instance)
-            return
-        score = health_score(one.condition, marked.presence, one.load)
-        silent = replace(one, presence=marked.presence, health_score=score, updated_at=now_us)
-        self._registry.restate(view, silent, tell=True)
+        # whoever is reading the group back may have read it before the mark, and must put it in place first
+        async with self._turns.of(marked.group):
+            view = self._registry.get(marked.group)
+            one = None if view is None else view.instance(marked.instance)
+            if view is None or one is None:
+                return
+            if one.seen_at <= marked.seen_at:
+                score = health_score(one.condition, marked.presence, one.load)
+                silent = replace(one, presence=marked.presence, health_score=score, updated_at=now_us)
+                self._registry.restate(view, silent, tell=True)
+                return
+        await self._reporting.bring_back(marked.group, marked.instance)
