@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import structlog
 from litestar import Litestar, MediaType, Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, ValidationException, WebSocketDisconnect
 from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, Receive, Send
 from litestar.types import Scope as AsgiScope
@@ -138,6 +138,8 @@ def _answer_with(render: RenderProblem) -> Callable[[Request[Any, Any, Any], Exc
 async def _remember_problem(error: Exception, scope: AsgiScope) -> None:
     # Before the error is answered, for WebSockets too: the gate reads it for the journal, and to refuse a
     # WebSocket.
+    if isinstance(error, WebSocketDisconnect):
+        return  # The other side left: an end, not a failure.
     state, handler = scope["state"], cast(Any, scope).get("route_handler")
     opt = {} if handler is None else handler.opt
     state["problem"] = problem_of(error, opt, state["request_id"])

@@ -40,11 +40,11 @@ class Bodies:
         # down.
         self._checker = ThreadPoolExecutor(1, "json-check")
 
-    async def read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """Return the checked body, None if there is none. Raises Problem (413, 415, 422) and ClientLeft."""
+    async def read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+        """Return the checked body, empty if there is none. Raises Problem (413, 415, 422) and ClientLeft."""
         size = _announced(headers)
         if size == 0:
-            return None
+            return b""
         media_type = media_type_of(headers)
         if media_type not in READ_AS_JSON and not media_type.endswith(b"+json"):
             raise Problem.unsupported_media_type(media_type.decode("latin-1"))
@@ -56,9 +56,8 @@ class Bodies:
             raise ClientLeft
         if message.get("more_body"):
             body = await self._rest(body, receive)
-        if not body:
-            return None
-        await self._check(body)
+        if body:
+            await self._check(body)
         return body
 
     async def _rest(self, first: bytes, receive: Receive) -> bytes:
@@ -87,18 +86,29 @@ class Bodies:
             raise Problem.invalid(str(error), "invalid_json") from None
 
 
-def replay(body: bytes, receive: Receive) -> Receive:
-    """Make a `receive` that gives the body once and then what comes after it."""
+def replay(body: bytes, receive: Receive, draining: asyncio.Event | None) -> Receive:
+    """Make a `receive` that gives the body once, and then waits for the client to leave or the server to drain."""
     given = False
 
     async def receive_again() -> Message:
         nonlocal given
         if given:
-            return await receive()
+            return await (receive() if draining is None else _left_or_drained(receive, draining))
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again
+
+
+async def _left_or_drained(receive: Receive, draining: asyncio.Event) -> Message:
+    message = asyncio.ensure_future(receive())
+    drained = asyncio.ensure_future(draining.wait())
+    try:
+        await asyncio.wait({message, drained}, return_when=asyncio.FIRST_COMPLETED)
+        return message.result() if message.done() else {"type": "http.disconnect"}
+    finally:
+        message.cancel()
+        drained.cancel()
 
 
 def media_type_of(headers: dict[bytes, bytes]) -> bytes:

@@ -103,15 +103,17 @@ class Gate:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         request_id, extra = self._identify_request(scope, headers)
-        state, started = scope["state"], False
+        state, started, finished = scope["state"], False, False
 
         async def reply(message: Message) -> None:
-            nonlocal started
+            nonlocal started, finished
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = [*message.get("headers", ()), *extra]
                 if message["status"] >= 400:
                     self._note(scope, message["status"])
+            elif not message.get("more_body"):
+                finished = True
             await send(message)
 
         interface, public = self._interface_of(scope["path"])
@@ -123,11 +125,12 @@ class Gate:
                 return
             application = self._admit(interface, public, scope, headers)
             body = await self._bodies.read(headers, receive)
-            if body is not None:
-                if headers.get(b"content-type") != JSON:
-                    scope["headers"] = _as_json(scope["headers"])
-                receive = replay(body, receive)
-            await application(scope, receive, reply)
+            if body and headers.get(b"content-type") != JSON:
+                scope["headers"] = _as_json(scope["headers"])
+            draining = state.get("draining")
+            await application(scope, replay(body, receive, draining), reply)
+            if started and not finished and draining is not None and draining.is_set():
+                await send({"type": "http.response.body", "body": b""})  # A stream that was told to end.
         except Problem as problem:
             state["problem"] = problem
             await _respond(reply, *render(problem, request_id))
@@ -143,7 +146,13 @@ class Gate:
         request_id, _ = self._identify_request(scope, headers)
         interface, public = self._interface_of(scope["path"])
         render = self._fallback if interface is None else interface.render_problem
-        state, accepted = scope["state"], False
+        state, accepted, left = scope["state"], False, False
+
+        async def receive_until_left() -> Message:
+            nonlocal left
+            message = await receive()
+            left = message["type"] == "websocket.disconnect"
+            return message
 
         async def refuse(problem: Problem) -> None:
             status, problem_headers, body = render(problem, request_id)
@@ -154,13 +163,14 @@ class Gate:
 
         async def reply(message: Message) -> None:
             nonlocal accepted
-            if not accepted and message["type"] == "websocket.close":
-                # The application refuses before it accepts: say why over HTTP, in the interface's shape.
+            if message["type"] != "websocket.close" or accepted:
                 accepted = True
-                await refuse(state.get("problem") or Problem.forbidden("The WebSocket was refused"))
+                if not (left and message["type"] == "websocket.close"):  # Nobody is there to be told.
+                    await send(message)
                 return
+            # The application refuses before it accepts: say why over HTTP, in the interface's shape.
             accepted = True
-            await send(message)
+            await refuse(state.get("problem") or Problem.forbidden("The WebSocket was refused"))
 
         try:
             application = self._admit(interface, public, scope, headers)
@@ -168,7 +178,7 @@ class Gate:
             state["problem"] = problem
             await refuse(problem)
             return
-        await application(scope, receive, reply)
+        await application(scope, receive_until_left, reply)
 
     def _identify_request(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[str, Headers]:
         """Give the request its id, and name the headers that its answer has beside the interface's."""

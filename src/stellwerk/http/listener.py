@@ -1,0 +1,161 @@
+"""Listeners: sockets with an application behind them, on the running event loop.
+
+Theory of operation. Binding comes first and apart, so that a busy port is known before anything runs.
+`start` returns when connections are accepted. `stop` closes the socket, sets `draining` (streams end
+themselves on it: the gate turns it into a disconnect), sends 1012 to WebSockets, lets running requests
+finish within the limit, and cuts what is left. Signals belong to the program, not to the listeners.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from stellwerk.http.protocol import Connections, bounded_protocol
+from stellwerk.http.tls import Tls
+from stellwerk.settings import AccessSettings, LimitSettings
+
+KEEP_ALIVE_S = 75
+"""Idle connections are kept longer than the clients' pools keep them, so that a client is first to close."""
+
+WEBSOCKETS = "websockets-sansio"
+PING_S = 20.0
+BACKLOG = 2_048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Bind a TCP socket; port 0 takes a free one. Raises OSError, EADDRINUSE if the port is busy."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(address)
+        # Only a socket that listens refuses the port to the next one.
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What all listeners of a process have in common."""
+
+    limits: LimitSettings
+    access: AccessSettings
+    connections: Connections
+    stop_timeout_s: float
+    websockets: str = WEBSOCKETS
+
+
+class Listener:
+    """One bound socket and the application that answers on it."""
+
+    def __init__(
+        self,
+        name: str,
+        listening: socket.socket,
+        application: Callable[..., Any],
+        serving: Serving,
+        tls: Tls | None = None,
+    ) -> None:
+        self.name = name
+        self._socket = listening
+        self._application = application
+        self._serving = serving
+        self._tls = tls
+        self._draining = asyncio.Event()
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        host, port = listening.getsockname()[:2]
+        self.host: str = host
+        self.port: int = port
+
+    @property
+    def url(self) -> str:
+        """Base address for a client on this machine."""
+        scheme = "http" if self._tls is None else "https"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - translated away
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Accept connections from now on; again is no error."""
+        if self._task is not None:
+            return
+        config = _config(self._application, self._serving, self._tls)
+        self._server = _Server(config, self._draining)
+        self._serving.connections.add(self._server.server_state.connections)
+        self._task = asyncio.create_task(self._server.serve([self._socket]), name=f"listener-{self.name}")
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait({self._task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._task.done():
+            await self._task
+
+    async def stop(self) -> None:
+        """Finish within the limit; again, or before `start`, is no error."""
+        if self._task is None or self._server is None:
+            self._socket.close()
+            return
+        self._draining.set()
+        self._server.should_exit = True
+        await self._task
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """The server without its signal handlers, and with word of its start."""
+
+    def __init__(self, config: uvicorn.Config, draining: asyncio.Event) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+        self._draining = draining
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # Becomes `scope["state"]` of every request.
+        self.lifespan.state["draining"] = self._draining
+        await super().startup(sockets)
+        self.ready.set()
+
+
+def _config(application: Callable[..., Any], serving: Serving, tls: Tls | None) -> uvicorn.Config:
+    proxies = list(serving.access.trusted_proxies)
+    config = uvicorn.Config(
+        application,
+        loop="none",
+        http=bounded_protocol(serving.limits, serving.connections),
+        ws=serving.websockets,
+        ws_max_size=serving.limits.websocket_frame_bytes,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(serving.stop_timeout_s)),
+        backlog=BACKLOG,
+    )
+    config.load()
+    config.ssl = None if tls is None else tls.context
+    return config
