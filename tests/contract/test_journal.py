@@ -26,7 +26,7 @@ def event(number: int, kind: str = "task.submitted", retention: Retention = Rete
 
 
 def slow_append(number: int) -> Unit[None]:
-    """Append with pauses, so that PostgreSQL gives transactions and rows their numbers in different orders."""
+    """Append with pauses, so that PostgreSQL numbers transactions and rows in different orders."""
     pause = PerEngine(sqlite="SELECT $1", postgres="SELECT pg_sleep($1)")
     yield Sql(PerEngine(sqlite="SELECT 1", postgres="SELECT pg_current_xact_id()::text"))
     yield Sql(pause, (random.uniform(0, 0.01),))
@@ -42,8 +42,10 @@ def clock() -> FakeClock:
 @asynccontextmanager
 async def opened(database: Database, clock: FakeClock, **settings: float) -> AsyncIterator[Journal]:
     journal = Journal(database, JournalSettings(**settings), clock)  # type: ignore[arg-type]
-    yield journal
-    await journal.stop()
+    try:
+        yield journal
+    finally:
+        await journal.stop()
 
 
 @pytest.fixture
@@ -252,11 +254,11 @@ async def test_a_slow_reader_is_dropped_with_a_notice_and_comes_back_without_a_g
         await journal.record(event(0))
         for stream in (slow, quick):
             await stream.start()
-        both = asyncio.gather(take(slow, 1), take(quick, 41))
+        waiting = asyncio.create_task(take(slow, 1))
         for number in range(1, 42):
             await journal.record(event(number))
-            await asyncio.sleep(0.006)
-        await both
+            assert tasks(await take(quick, 1)) == [f"t{number}"]
+        await waiting
         seen = await take(slow, 11)
         assert tasks(seen) == [*(f"t{n}" for n in range(2, 12)), "dropped"]
         with pytest.raises(StopAsyncIteration):
