@@ -87,7 +87,7 @@ class Bodies:
 
 
 def replay(body: bytes, receive: Receive, draining: asyncio.Event | None) -> Receive:
-    """Make a `receive` that gives the body once, and then waits for the client to leave or the server to drain."""
+    """Make a `receive` that gives the body once, then waits until the client leaves or the server drains."""
     given = False
 
     async def receive_again() -> Message:
