@@ -15,6 +15,7 @@ from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.database.unit import Value
 from stellwerk.fleet.batch import Batch, Key, Taken
+from stellwerk.fleet.carrying import Carried
 from stellwerk.fleet.errors import UnknownAgent
 from stellwerk.fleet.health import health_score
 from stellwerk.fleet.model import (
@@ -49,6 +50,7 @@ class Reporting:
         registry: Registry,
         batch: Batch,
         turns: Turns,
+        carried: Carried,
     ) -> None:
         self._database = database
         self._journal = journal
@@ -56,6 +58,7 @@ class Reporting:
         self._registry = registry
         self._batch = batch
         self._turns = turns
+        self._carried = carried
         self._flushing = asyncio.Lock()
 
     async def take(
@@ -71,7 +74,8 @@ class Reporting:
         if one.presence is Presence.ONLINE and (condition is None or condition is one.condition):
             now_us = self._clock.now_us()
             return HeartbeatTaken(now_us, self._hear(view, one, now_us, load))
-        return await self._commit(principal, Report(view.group, one.instance, condition, load))
+        said = Report(view.group, one.instance, condition, load)
+        return await self._carried.through(self._commit(principal, said))
 
     async def bring_back(self, group: str, instance: str) -> None:
         """Commit that an instance is online: it was heard while the database, or another replica, marked it

@@ -18,6 +18,7 @@ from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.fleet import store
 from stellwerk.fleet.batch import Batch
+from stellwerk.fleet.carrying import Carried
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
 from stellwerk.fleet.following import LOOK_S, Changed, Following
 from stellwerk.fleet.joining import check_registration
@@ -56,13 +57,17 @@ class Fleet:
         rules = presence_rules(settings)
         batch = Batch()
         turns = Turns()
+        carried = Carried()
         registry = Registry(batch)
-        reporting = Reporting(database, journal, clock, registry=registry, batch=batch, turns=turns)
+        reporting = Reporting(
+            database, journal, clock, registry=registry, batch=batch, turns=turns, carried=carried
+        )
         self._database = database
         self._journal = journal
         self._settings = settings
         self._clock = clock
         self._turns = turns
+        self._carried = carried
         self._registry = registry
         self._reporting = reporting
         self._sweep = Sweep(database, journal, rules, registry=registry, reporting=reporting, turns=turns)
@@ -95,6 +100,7 @@ class Fleet:
         self._stopping.set()
         await self._running
         self._running = None
+        await self._carried.settle()
         try:
             await self._reporting.flush()
         except DatabaseUnavailable as error:
@@ -109,11 +115,7 @@ class Fleet:
         """
         checked = check_registration(registration)
         caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN))
-        async with self._turns.of(checked.group):
-            now_us = self._clock.now_us()
-            joined = await self._database.write(partial(store.register, caller, checked, now_us))
-            self._journal.committed()
-            return Registered(self._registry.apply(joined.record, joined.instances), joined.created)
+        return await self._carried.through(self._register(caller, checked))
 
     async def heartbeat(
         self,
@@ -153,15 +155,7 @@ class Fleet:
         Raises UnknownAgent, OwnedByAnother, DatabaseUnavailable.
         """
         caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN))
-        async with self._turns.of(group):
-            now_us = self._clock.now_us()
-            await self._database.write(partial(store.remove, caller, group, instance, now_us))
-            self._journal.committed()
-            view = self._registry.get(group)
-            if view is None or instance is None:
-                self._registry.forget(group)
-            else:
-                self._registry.drop_instance(view, record_of(view), instance)
+        await self._carried.through(self._remove(caller, group, instance))
 
     def get(self, group: str) -> AgentView | None:
         """Look a group up in memory."""
@@ -208,6 +202,24 @@ class Fleet:
         Raises DatabaseUnavailable.
         """
         return await self._sweep.run(now_us, self._started_at)
+
+    async def _register(self, caller: store.Caller, checked: Registration) -> Registered:
+        async with self._turns.of(checked.group):
+            now_us = self._clock.now_us()
+            joined = await self._database.write(partial(store.register, caller, checked, now_us))
+            self._journal.committed()
+            return Registered(self._registry.apply(joined.record, joined.instances), joined.created)
+
+    async def _remove(self, caller: store.Caller, group: str, instance: str | None) -> None:
+        async with self._turns.of(group):
+            now_us = self._clock.now_us()
+            await self._database.write(partial(store.remove, caller, group, instance, now_us))
+            self._journal.committed()
+            view = self._registry.get(group)
+            if view is None or instance is None:
+                self._registry.forget(group)
+            else:
+                self._registry.drop_instance(view, record_of(view), instance)
 
     async def _load(self) -> None:
         page = await self._database.read(partial(store.load_page, ""))
