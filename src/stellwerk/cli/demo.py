@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+import signal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from stellwerk.cli.demonstration.figures import Summary
 
 
 def demo(
@@ -25,9 +29,17 @@ def demo(
     from stellwerk.sdk import StellwerkError
 
     console = Console()
+
+    async def run() -> Summary:
+        # A demo that is told to end has processes to end as well.
+        this = asyncio.current_task()
+        if this is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+        return await run_demo(tasks, console)
+
     try:
-        summary = asyncio.run(run_demo(tasks, console))
-    except KeyboardInterrupt:
+        summary = asyncio.run(run())
+    except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("interrupted; everything is ended and removed")
         raise typer.Exit(130) from None
     except (ProcessDied, StellwerkError, TimeoutError) as fault:

@@ -30,7 +30,7 @@ LANES = 16
 CHECKED = 200
 """Results that are computed again here."""
 JOIN_S = 20.0
-AFTER_LAST_S = 60.0
+AFTER_LAST_S = 20.0
 """Without any progress for this long the run is given up."""
 
 
@@ -90,7 +90,7 @@ async def _work(
     try:
         submitting = asyncio.create_task(client.submit_many(tasks, concurrency=LANES))
         await _until(live, int(live.wanted * KILL_AT), submitting)
-        held = list(live.in_hand.values()).count(VICTIM)
+        held = await _until_busy(live)
         await workers[VICTIM].kill()
         view.say(f"killed {VICTIM} (process {workers[VICTIM].pid}, SIGKILL) with about {held} tasks in hand")
         taken = await submitting
@@ -104,6 +104,15 @@ async def _work(
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     return [(task, answer.task_id) for task, answer in zip(tasks, taken, strict=True)]
+
+
+async def _until_busy(live: Live) -> int:
+    """Wait until the victim has something to lose, as far as the events tell; return how many tasks."""
+    for _ in range(100):
+        if held := list(live.in_hand.values()).count(VICTIM):
+            return held
+        await asyncio.sleep(0.01)
+    return 0
 
 
 async def _end_of_journal(client: AsyncClient) -> str | None:

@@ -14,7 +14,7 @@ CAPABILITY = {
     "word_count": "text",
     "unsteady": "text",
     "primes": "math",
-    "report": "text",
+    "report": "math",
 }
 
 

@@ -33,7 +33,7 @@ class View:
         line = f"{time.monotonic() - self._began:6.2f} s  {text}"
         self._milestones.append(line)
         if not self._console.is_terminal:
-            self._console.print(line, highlight=False, markup=False)
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
