@@ -1,5 +1,6 @@
 """Assembly of the interface: routes and sockets over the services, behind one ASGI application."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,8 +53,8 @@ class Coordinator:
     """For the main listener: owns its paths and their aliases."""
     compat: Interface
     """For a listener of its own: owns everything, its description included."""
-    document: dict[str, Any]
-    """Its OpenAPI description."""
+    document: Callable[[], dict[str, Any]]
+    """Makes its OpenAPI description; a tenth of a second, so only when somebody asks."""
     operations: tuple[Operation, ...]
     agents: AgentSockets
     observers: ObserverSockets
@@ -105,10 +106,12 @@ def build(
     observers = ObserverSockets(journal, fleet, figures, clock)
     render = problem_renderer(clock)
     endpoints = [Endpoint(operation, render, refuse, observer) for operation in operations]
-    document = describe(HEAD, operations, refusal=Refusal, not_found=NotFound, mentioned=[Requirements])
-    application = build_application(
-        NAME, [*routes(endpoints), *documentation(HEAD.title, lambda: document)], render
-    )
+
+    @functools.cache
+    def document() -> dict[str, Any]:
+        return describe(HEAD, operations, refusal=Refusal, not_found=NotFound, mentioned=[Requirements])
+
+    application = build_application(NAME, [*routes(endpoints), *documentation(HEAD.title, document)], render)
     often = [endpoint for endpoint in endpoints if endpoint.operation.often]
     lane = Lane(often, application, Sockets(sockets, observers))
     public = frozenset(one.path for one in operations if one.scope is None)

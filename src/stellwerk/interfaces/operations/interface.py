@@ -1,6 +1,7 @@
 """Assembly of the interface."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,8 +40,8 @@ class Operations:
     """For the main listener."""
     metrics: Interface
     """For a listener of its own that answers `/metrics` only."""
-    document: dict[str, Any]
-    """Its own OpenAPI description; the one that it serves is of all interfaces."""
+    document: Callable[[], dict[str, Any]]
+    """Makes the OpenAPI description of all interfaces."""
     operations: tuple[Operation, ...]
 
 
@@ -54,7 +55,7 @@ def build(
     meter: Meter,
     components: Sequence[Component] = (),
     gauges: Sequence[Gauge] = (),
-    documents: Mapping[str, Mapping[str, Any]] | None = None,
+    documents: Mapping[str, Callable[[], Mapping[str, Any]]] | None = None,
 ) -> Operations:
     """Assemble the interface.
 
@@ -71,13 +72,14 @@ def build(
         *ReadyRoutes(components, clock).operations(),
     )
     endpoints = [Endpoint(operation, render_problem, refuse, meter) for operation in operations]
-    document = describe(HEAD, operations, refusal=Refusal, not_found=Refusal)
 
-    def everything() -> dict[str, Any]:
-        return merge(ALL, [*(documents or {}).items(), (NAME, document)])
+    @functools.cache
+    def document() -> dict[str, Any]:
+        own = describe(HEAD, operations, refusal=Refusal, not_found=Refusal)
+        return merge(ALL, [*((name, make()) for name, make in (documents or {}).items()), (NAME, own)])
 
     application = build_application(
-        NAME, [*routes(endpoints), *documentation(ALL.title, everything)], render_problem
+        NAME, [*routes(endpoints), *documentation(ALL.title, document)], render_problem
     )
     public = frozenset([*PAGES, *(one.path for one in operations if one.scope is None)])
     interface = Interface(NAME, application, render_problem, owns, public=public)
