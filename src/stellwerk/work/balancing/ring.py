@@ -38,7 +38,7 @@ def places_of(holder: Holder) -> "array[int]":
 
 
 class Ring:
-    """Who follows whom on the circle. `expected` holders fix into how many arcs it is cut; None: very many."""
+    """Who follows whom. `expected` holders fix into how many arcs the circle is cut; None: very many."""
 
     def __init__(self, expected: int | None = None) -> None:
         bits = _MOST_ARC_BITS
