@@ -187,6 +187,30 @@ async def test_a_change_of_condition_that_cannot_be_committed_changes_nothing(
     assert fleet.get("a1") is before
 
 
+async def test_a_committed_change_reaches_memory_though_its_caller_hangs_up(
+    fleet: Fleet, watched: Watched
+) -> None:
+    committed, go_on = asyncio.Event(), asyncio.Event()
+    write = watched.write
+
+    async def write_and_wait(unit: Unit[T] | UnitMaker[T]) -> T:
+        answer = await write(unit)
+        committed.set()
+        await go_on.wait()
+        return answer
+
+    watched.write = write_and_wait  # type: ignore[method-assign]
+    call = asyncio.create_task(fleet.register(ALICE, registration()))
+    await committed.wait()
+    call.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await fleet.stop()
+    assert (await stored(watched, "presence"))[0] == "online"
+    assert presence(fleet) == (Presence.ONLINE, 1.0)
+
+
 async def test_silence_makes_late_then_offline_and_a_heartbeat_brings_back(
     fleet: Fleet, journal: Journal, watched: Watched, clock: FakeClock
 ) -> None:

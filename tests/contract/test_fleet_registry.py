@@ -252,21 +252,6 @@ async def test_concurrent_registrations_by_two_principals_have_one_winner(fleet:
     assert view is not None and view.owner in {"key:alice", "key:bob"}
 
 
-async def test_a_change_whose_caller_hangs_up_is_whole_or_not_at_all(
-    fleet: Fleet, database: Database
-) -> None:
-    calls = [asyncio.create_task(fleet.register(ALICE, registration(f"g{number}"))) for number in range(12)]
-    for number, call in enumerate(calls):
-        # each a little later, so that some are cut off before, some during and some after their commit
-        for _ in range(number):
-            await asyncio.sleep(0)
-        call.cancel()
-    await asyncio.gather(*calls, return_exceptions=True)
-    await fleet.stop()
-    stored = await select(database, "SELECT group_id FROM fleet_groups ORDER BY group_id")
-    assert [row[0] for row in stored] == sorted(view.group for view in fleet.find(AgentQuery()))
-
-
 async def test_removing_an_instance_leaves_the_others_and_the_last_takes_the_group(
     fleet: Fleet, database: Database, journal: Journal, clock: FakeClock
 ) -> None:
