@@ -1,7 +1,4 @@
-"""The requirement forms in use, in memory.
-
-matching looks at them for every claim and every connected holder.
-"""
+"""The requirement forms in use, in memory: every claim and every connected holder is matched with them."""
 
 import json
 from collections.abc import Iterable, Sequence

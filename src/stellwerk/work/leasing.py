@@ -40,6 +40,13 @@ SELECT queue_key, (SELECT t.rank_at FROM tasks t WHERE t.state = 'queued' AND t.
                    AND t.queue_key = found.queue_key ORDER BY t.rank_at LIMIT 1)
 FROM found WHERE queue_key IS NOT NULL"""
 
+_PASSED_BY = PerEngine(
+    "SELECT $1 WHERE 0",  # Nothing is passed by where one thread writes.
+    """
+SELECT looked.queue_key FROM jsonb_array_elements_text($1::jsonb) AS looked (queue_key) WHERE EXISTS (
+  SELECT 1 FROM tasks t WHERE t.queue_key = looked.queue_key AND t.state = 'queued' AND t.delayed = 0)""",
+)
+
 _BEFORE_ALL = -(2**63)
 
 
@@ -84,10 +91,11 @@ def lease_heads(
             continue
         leased.append((row, holder))
         assignments.append(_assignment_of(row, holder, expires_at))
-        yield from heads.advance()
+        yield from heads.advance(more=len(leased) < limit)
     if leased:
         yield from _write_leases(leased, now_us, expires_at)
-    return LeasedHeads(assignments, [key for key in heads.drained if key not in heads.overdue])
+    drained = [key for key in heads.drained if key not in heads.overdue]
+    return LeasedHeads(assignments, (yield from _really(drained)) if drained else drained)
 
 
 def waiting_queues() -> Unit[list[tuple[str, int]]]:
@@ -126,14 +134,14 @@ class _Heads:
         """Take no more from the first queue, although it has tasks."""
         heappop(self.order)
 
-    def advance(self) -> Unit[None]:
-        """Go on to the first queue's next task."""
+    def advance(self, *, more: bool = True) -> Unit[None]:
+        """Go on to the first queue's next task; without `more`, only as far as it has been read."""
         rank, task_id, queue_key = self.order[0]
         self._next[queue_key] += 1
         rows = self._rows[queue_key]
         if self._next[queue_key] == len(rows):
             ended = queue_key in self._ended
-            if ended or not (yield from self._read(queue_key, self._most, rank, task_id)):
+            if ended or not more or not (yield from self._read(queue_key, self._most, rank, task_id)):
                 heappop(self.order)
                 if ended:
                     self.drained.append(queue_key)
@@ -149,6 +157,13 @@ class _Heads:
         if not rows:
             self.drained.append(queue_key)
         return bool(rows)
+
+
+def _really(drained: list[str]) -> Unit[list[str]]:
+    """Leave out queues whose tasks were only passed by, because another replica was looking at them."""
+    rows = yield Sql(_PASSED_BY, (msgspec.json.encode(drained).decode(),))
+    passed_by = {row[0] for row in rows}
+    return [queue_key for queue_key in drained if queue_key not in passed_by]
 
 
 def _waiting_of(queue_key: str, row: Row) -> Waiting:
