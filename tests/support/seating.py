@@ -1,6 +1,7 @@
 """Seats, tasks and channels for tests of balancing and dispatch."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from stellwerk.work.balancing.candidate import Candidate
@@ -16,9 +17,19 @@ class RecordingChannel:
     alive: bool = True
     delivered: list[Assignment] = field(default_factory=list)
     cancelled: list[tuple[str, int]] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def deliver(self, assignments: Sequence[Assignment]) -> None:
         self.delivered += assignments
+        self.changed.set()
+
+    async def receives(self, count: int) -> list[str]:
+        """Return the tasks that were delivered, once there are so many of them."""
+        async with asyncio.timeout(10):
+            while len(self.delivered) < count:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.tasks
 
     def cancel(self, task_id: str, fence: int) -> None:
         self.cancelled.append((task_id, fence))
@@ -69,3 +80,10 @@ def lease(seats: Seats, *tasks: Waiting) -> list[Holder | None]:
         [assignment(task.task_id, holder) for task, holder in zip(tasks, chosen, strict=True) if holder],
     )
     return chosen
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for something that only the database or another replica knows, within a limit."""
+    async with asyncio.timeout(10):
+        while not await holds():  # noqa: ASYNC110 (nobody tells of it)
+            await asyncio.sleep(0.002)
