@@ -86,6 +86,7 @@ class Campaign:
         victims = ["server", self.chance.choice(WORKERS)[0]]
         victims += self.chance.choices(["server", *(name for name, _ in WORKERS)], k=2)
         self.chance.shuffle(victims)
+        self.server.wait_ready()
         for victim in victims:
             time.sleep(self.chance.uniform(0.3, 1.0))
             self.kill(victim)

@@ -13,12 +13,14 @@ from bench.serving import Server
 from e2e.kills.evidence import EventRow, TaskRow
 
 TASKS = "select task_id, state, reason, attempt, repeatable, fence from tasks"
-EVENTS = "select kind, task_id, data from events where task_id is not null order by seq"
+EVENTS = "select kind, task_id, data from events where task_id is not null order by {order}"
 COUNTERS = "select name, sum(n) from counters group by name"
-RESULTS = "select task_id, result from task_results"
 
 Tables = dict[str, Sequence[Sequence[Any]]]
-STATEMENTS = {"tasks": TASKS, "events": EVENTS, "counters": COUNTERS, "results": RESULTS}
+STATEMENTS = {"tasks": TASKS, "events": EVENTS, "counters": COUNTERS}
+ORDER_ON_SQLITE = "seq"
+ORDER_ON_POSTGRES = "xid, seq"
+"""The journal's order, in which readers resume: that of the transactions, not of the numbers."""
 
 
 def api_tasks(server: Server) -> dict[str, TaskRow]:
@@ -58,7 +60,10 @@ def read_tables(data_dir: Path, database: str | None) -> Tables:
     if database is None:
         connection = sqlite3.connect(f"file:{data_dir / 'stellwerk.db'}?mode=ro", uri=True)
         try:
-            return {name: connection.execute(text).fetchall() for name, text in STATEMENTS.items()}
+            return {
+                name: connection.execute(text.format(order=ORDER_ON_SQLITE)).fetchall()
+                for name, text in STATEMENTS.items()
+            }
         finally:
             connection.close()
     return asyncio.run(read_postgres(database))
@@ -70,7 +75,8 @@ async def read_postgres(database: str) -> Tables:
     connection = await asyncpg.connect(database)
     try:
         return {
-            name: [tuple(row) for row in await connection.fetch(text)] for name, text in STATEMENTS.items()
+            name: [tuple(row) for row in await connection.fetch(text.format(order=ORDER_ON_POSTGRES))]
+            for name, text in STATEMENTS.items()
         }
     finally:
         await connection.close()
