@@ -106,7 +106,8 @@ class Campaign:
 
     def start_worker(self, name: str, module: str) -> None:
         command = [sys.executable, "-m", module, self.server.url, name, str(self.folder / f"{name}.jsonl")]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
         self.workers[name] = Process(command, self.folder / f"{name}.log", environment=environment)
 
     def drain(self) -> str:
