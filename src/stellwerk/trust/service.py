@@ -67,6 +67,7 @@ class Keys:
         self._task: asyncio.Task[None] | None = None
         self._unlisten: Unlisten | None = None
         self._stale = asyncio.Event()
+        self._refreshed = asyncio.Event()
 
     async def load(self) -> None:
         """Read the table. Raises DatabaseUnavailable."""
@@ -81,6 +82,10 @@ class Keys:
             await self.load()
             self._unlisten = self._database.listen(CHANNEL, self._stale.set)
             self._task = asyncio.create_task(self._follow(), name="keys")
+
+    async def refreshed(self) -> None:
+        """Wait until the loop has looked at the table once more."""
+        await self._refreshed.wait()
 
     async def stop(self) -> None:
         """End the loop and write what it still has."""
@@ -192,12 +197,16 @@ class Keys:
     async def _follow(self) -> None:
         shared = self._database.engine == "postgres"
         while True:
+            # Not wait_for: before Python 3.12 it loses a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stale.wait(), REFRESH_S)
+                async with asyncio.timeout(REFRESH_S):
+                    await self._stale.wait()
             try:
                 self._stale.clear()
                 if shared:
                     await self.load()
+                self._refreshed.set()
+                self._refreshed.clear()
                 if self._clock.now_us() - self._written_at >= self._settings.key_last_used_s * MICROSECONDS:
                     await self.flush()
             except DatabaseUnavailable as error:
