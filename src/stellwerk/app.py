@@ -33,10 +33,11 @@ from stellwerk.http.body import Bodies
 from stellwerk.http.gate import Gate, Interface
 from stellwerk.http.listener import Listener, Serving, bind
 from stellwerk.http.meter import Meter
+from stellwerk.http.outbound import Outbound
 from stellwerk.http.protocol import Connections
 from stellwerk.http.tls import Tls
 from stellwerk.interfaces import coordinator, operations
-from stellwerk.interfaces.operations.readiness import Component
+from stellwerk.interfaces.operations import Component, Gauge
 from stellwerk.journal.pruning import Pruner
 from stellwerk.journal.service import Journal
 from stellwerk.logs import configure_logs
@@ -126,7 +127,8 @@ class ControlPlane:
         work = Work(database, journal, fleet, settings.work, clock)
         audit = RefusalAudit(journal, clock)
         pruner = Pruner(database, journal, clock, holder=uuid.uuid4().hex)
-        for subject in (keys, fleet, work, audit, pruner):
+        outbound = Outbound(settings.outbound)
+        for subject in (keys, fleet, work, audit, pruner, outbound):
             await subject.start()
             starting.push_async_callback(subject.stop)
 
@@ -135,9 +137,12 @@ class ControlPlane:
             fleet=fleet,
             work=work,
             journal=journal,
+            database=database,
+            outbound=outbound,
             clock=clock,
             fleet_settings=settings.fleet,
             work_settings=settings.work,
+            outbound_settings=settings.outbound,
             observer=meter,
             still_valid=keys.still_valid,
         )
@@ -149,6 +154,7 @@ class ControlPlane:
             clock=clock,
             meter=meter,
             components=[_database_component(database)],
+            gauges=[Gauge(*figure) for figure in agents.figures()],
             documents={"coordinator": agents.document},
         )
         gates = {

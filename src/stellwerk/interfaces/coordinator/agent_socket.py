@@ -139,6 +139,8 @@ class AgentSocket:
         finally:
             self._reader = None
             self._outbox.close()
+            if self._ending is not None:
+                await asyncio.wait({self._ending})
 
     def end(self, code: int, reason: str) -> None:
         """Close the connection soon, whether or not the peer reads; the first reason stands."""
@@ -180,7 +182,7 @@ class AgentSocket:
             for frame in self._decode(message):
                 if isinstance(frame, frames.Goodbye):
                     self.end(1000, "Goodbye")
-                    return
+                    break
                 if isinstance(frame, frames.Hello):
                     self._reconcile(frame, before)
                 elif isinstance(frame, frames.Heartbeat):

@@ -11,7 +11,6 @@ from msgspec import Meta
 
 from stellwerk.clock import Clock
 from stellwerk.fleet.errors import UnknownAgent
-from stellwerk.fleet.model import AgentView, InstanceView
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.application import check_scope
 from stellwerk.http.problem import Problem
@@ -24,13 +23,11 @@ from stellwerk.interfaces.coordinator.agent_socket import (
     Receive,
     Send,
 )
-from stellwerk.interfaces.coordinator.holders import check_owner, instance_of
-from stellwerk.interfaces.coordinator.wire.text import Capacity, Id
+from stellwerk.interfaces.coordinator.holders import MOST_TASKS, check_owner, instance_of, seat_of
+from stellwerk.interfaces.coordinator.wire.text import Id
 from stellwerk.settings import FleetSettings, WorkSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
-from stellwerk.work.offering import accepts, offer
-from stellwerk.work.seats import Seat
 from stellwerk.work.service import Work
 from stellwerk.work.task import Holder
 
@@ -42,7 +39,7 @@ class ConnectQuery(msgspec.Struct, kw_only=True):
     """How an agent connects."""
 
     instance_id: Id | None = None
-    max_concurrency: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    max_concurrency: Annotated[int, Meta(ge=1, le=MOST_TASKS)] | None = None
 
 
 class AgentSockets:
@@ -103,7 +100,13 @@ class AgentSockets:
         await send({"type": "websocket.accept"})
         socket = AgentSocket(self._ends, principal, holder, send)
         instance = instance_of(taken.view, holder.instance)
-        seat = self._seat(taken.view, instance, socket, query.max_concurrency)
+        seat = seat_of(
+            taken.view,
+            instance,
+            socket,
+            default_capacity=self._capacity,
+            capacity=query.max_concurrency,
+        )
         replaced = work.seats.get(holder)
         if replaced is not None and isinstance(replaced.channel, AgentSocket):
             replaced.channel.end(REPLACED, "Another connection of this instance took over")
@@ -120,22 +123,6 @@ class AgentSockets:
             for socket in [one for one in self._open if one.holder.group == group]:
                 socket.end(REMOVED, "The agent was removed")
 
-    def _seat(
-        self, view: AgentView, instance: InstanceView, socket: AgentSocket, capacity: int | None
-    ) -> Seat:
-        return Seat(
-            holder=socket.holder,
-            attributes=offer(view, instance),
-            capacity=capacity or registered_capacity(instance) or self._capacity,
-            channel=socket,
-            accepting=accepts(instance),
-            weight=instance.weight_hint,
-            succeeded=instance.succeeded,
-            failed=instance.failed,
-            response_ms=instance.response_ms,
-            load=instance.load,
-        )
-
     async def _check(self) -> None:
         while True:
             await asyncio.sleep(CHECK_S)
@@ -143,14 +130,6 @@ class AgentSockets:
                 socket.check()
                 if not self._still_valid(principal):
                     socket.end(NOT_YOURS, "The API key was revoked")
-
-
-def registered_capacity(instance: InstanceView) -> int | None:
-    """Return the concurrency that the instance registered with; None if it said nothing sensible."""
-    try:
-        return msgspec.convert(instance.metadata.get("max_concurrency"), Capacity | None)
-    except msgspec.ValidationError:
-        return None
 
 
 def read_query(text: bytes) -> ConnectQuery:

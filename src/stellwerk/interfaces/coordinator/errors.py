@@ -75,6 +75,8 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
 
 def refuse(error: Exception) -> Problem | None:
     """Find the problem that an expected refusal is; None for what nobody expected."""
+    if isinstance(error, Problem):
+        return error
     for kind in type(error).__mro__:
         entry = TABLE.get(kind)
         if entry is not None:

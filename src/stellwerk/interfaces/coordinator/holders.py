@@ -1,11 +1,16 @@
-"""Agents as those who hold leases: who may speak for which."""
+"""Agents as those who hold leases: who may speak for which, and their seats."""
 
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
 from stellwerk.fleet.model import AgentView, InstanceView
 from stellwerk.fleet.service import Fleet
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
+from stellwerk.work.offering import accepts, offer
+from stellwerk.work.seats import Channel, Seat
 from stellwerk.work.task import Holder
+
+MOST_TASKS = 10_000
+"""Largest capacity of one holder."""
 
 
 async def speaker(fleet: Fleet, principal: Principal, group: str, instance: str | None) -> Holder:
@@ -29,3 +34,32 @@ def instance_of(view: AgentView, name: str | None) -> InstanceView:
     if instance is None:
         raise UnknownAgent(view.group, name)
     return instance
+
+
+def seat_of(
+    view: AgentView,
+    instance: InstanceView,
+    channel: Channel,
+    *,
+    default_capacity: int,
+    capacity: int | None = None,
+) -> Seat:
+    """Make the seat of an instance; its capacity is what is given here, or what it registered with."""
+    return Seat(
+        holder=Holder(view.group, instance.instance),
+        attributes=offer(view, instance),
+        capacity=capacity or registered_capacity(instance) or default_capacity,
+        channel=channel,
+        accepting=accepts(instance),
+        weight=instance.weight_hint,
+        succeeded=instance.succeeded,
+        failed=instance.failed,
+        response_ms=instance.response_ms,
+        load=instance.load,
+    )
+
+
+def registered_capacity(instance: InstanceView) -> int | None:
+    """Return the concurrency that the instance registered with; None if it said nothing sensible."""
+    given = instance.metadata.get("max_concurrency")
+    return given if isinstance(given, int) and 1 <= given <= MOST_TASKS else None

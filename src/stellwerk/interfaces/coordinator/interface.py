@@ -1,5 +1,6 @@
 """Assembly of the interface: routes and sockets over the services, behind one ASGI application."""
 
+import asyncio
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ import structlog
 
 from stellwerk import __version__
 from stellwerk.clock import Clock
+from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.application import build_application
@@ -18,6 +20,7 @@ from stellwerk.http.endpoint import Endpoint, Observer
 from stellwerk.http.gate import Interface, everything
 from stellwerk.http.lane import Lane, routes
 from stellwerk.http.operation import Operation
+from stellwerk.http.outbound import Outbound
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator import aliases
 from stellwerk.interfaces.coordinator.agent_sockets import AgentSockets
@@ -25,13 +28,14 @@ from stellwerk.interfaces.coordinator.agents import AgentRoutes
 from stellwerk.interfaces.coordinator.errors import NotFound, Refusal, problem_renderer, refuse
 from stellwerk.interfaces.coordinator.figures import Figures
 from stellwerk.interfaces.coordinator.observer_socket import ObserverSockets
+from stellwerk.interfaces.coordinator.push import Courier
 from stellwerk.interfaces.coordinator.rendering import Agents
 from stellwerk.interfaces.coordinator.service import ServiceRoutes
 from stellwerk.interfaces.coordinator.tasks import TaskRoutes
 from stellwerk.interfaces.coordinator.wire.tasks import Requirements
 from stellwerk.interfaces.coordinator.working import WorkRoutes
 from stellwerk.journal.service import Journal
-from stellwerk.settings import FleetSettings, WorkSettings
+from stellwerk.settings import FleetSettings, OutboundSettings, WorkSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.work.service import Work
 
@@ -58,21 +62,28 @@ class Coordinator:
     operations: tuple[Operation, ...]
     agents: AgentSockets
     observers: ObserverSockets
+    courier: Courier
 
     def figures(self) -> Iterator[tuple[str, str, Callable[[], float], dict[str, str]]]:
         """List figures for the metrics: name, what it is, how to read it, labels."""
         name, words = "websocket_connections", "Open WebSockets."
         yield name, words, lambda: float(len(self.agents)), {"of": "agents"}
         yield name, words, lambda: float(len(self.observers)), {"of": "observers"}
+        yield (
+            "pushed_agents",
+            "Agents that tasks are pushed to from here.",
+            lambda: float(len(self.courier)),
+            {},
+        )
 
     async def start(self) -> None:
         """Begin to look after connections; may be called more than once."""
         self.agents.start()
+        await self.courier.start()
 
     async def stop(self, limit_s: float) -> None:
-        """Close connections; may be called more than once."""
-        await self.agents.stop(limit_s)
-        await self.observers.stop()
+        """Close connections and end deliveries; may be called more than once."""
+        await asyncio.gather(self.agents.stop(limit_s), self.observers.stop(), self.courier.stop(limit_s))
 
 
 def build(
@@ -80,9 +91,12 @@ def build(
     fleet: Fleet,
     work: Work,
     journal: Journal,
+    database: Database,
+    outbound: Outbound,
     clock: Clock,
     fleet_settings: FleetSettings,
     work_settings: WorkSettings,
+    outbound_settings: OutboundSettings,
     observer: Observer | None = None,
     still_valid: Callable[[Principal], bool] = lambda _: True,
 ) -> Coordinator:
@@ -104,6 +118,15 @@ def build(
         still_valid=still_valid,
     )
     observers = ObserverSockets(journal, fleet, figures, clock)
+    courier = Courier(
+        database=database,
+        fleet=fleet,
+        work=work,
+        outbound=outbound,
+        clock=clock,
+        outbound_settings=outbound_settings,
+        work_settings=work_settings,
+    )
     render = problem_renderer(clock)
     endpoints = [Endpoint(operation, render, refuse, observer) for operation in operations]
 
@@ -121,11 +144,12 @@ def build(
         if fleet.get(group) is None:
             rendered.forget(group)
         sockets.changed(group)
+        courier.changed(group)
 
     fleet.on_change(changed)
     pages = frozenset({"/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js"})
     compat = replace(interface, owns=everything, public=public | pages)
-    return Coordinator(interface, compat, document, operations, sockets, observers)
+    return Coordinator(interface, compat, document, operations, sockets, observers, courier)
 
 
 class Sockets:
@@ -154,8 +178,6 @@ class Sockets:
 
 
 def _problem(error: Exception, request_id: str) -> Problem:
-    if isinstance(error, Problem):
-        return error
     if isinstance(error, DatabaseUnavailable):
         return Problem.unavailable(error.detail, error.retry_after_s)
     known = refuse(error)
