@@ -106,7 +106,9 @@ class PostgresDatabase:
             await sessions.undo(session, error)
             if begin is _BEGIN_READ and is_refused_write(error):
                 raise WriteRefused("A unit that was handed to `read` tried to write") from error
-            raise unavailable(error) or error from error
+            if told := unavailable(error):
+                raise told from error
+            raise
         sessions.release(session)
         return answer
 

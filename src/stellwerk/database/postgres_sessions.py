@@ -5,9 +5,9 @@ that no two connections write the same counter row. The slot is held by a sessio
 free again when the connection ends, however it ends. At most `pool_size` sessions exist; who finds none
 waits for a limited time.
 
-A session that may be in an unknown state (a lost connection, a cancelled caller) is thrown away, never
-repaired. When a server was restarted, its idle connections are dead without knowing it; that shows at
-BEGIN, where nothing has been done yet, so it is tried once more with a new connection.
+A session that does not let itself be rolled back is thrown away, never repaired. When a server was
+restarted, its idle connections are dead without knowing it; that shows at BEGIN, where nothing has been
+done yet, so it is tried once more with a new connection.
 """
 
 import asyncio
@@ -49,6 +49,7 @@ class Sessions:
         self._free = asyncio.Semaphore(settings.pool_size)
         self._waiting = 0
         self._closed = False
+        self._undoing: set[asyncio.Task[None]] = set()
 
     async def begin(self, text: str) -> Session:
         """Take a session and begin a transaction with this statement; raises DatabaseUnavailable."""
@@ -57,7 +58,9 @@ class Sessions:
             return await self._begin(text)
         except BaseException as error:
             self._free.release()
-            raise unavailable(error) or error from error
+            if told := unavailable(error):
+                raise told from error
+            raise
 
     def release(self, session: Session) -> None:
         """Take back a session whose transaction has ended."""
@@ -69,20 +72,18 @@ class Sessions:
 
     async def undo(self, session: Session, error: BaseException) -> None:
         """Take back a session in whose transaction this error was raised."""
-        known = isinstance(error, Exception) and not isinstance(error, (OSError, TimeoutError))
-        if known and not session.connection.is_closed():
-            try:
-                await session.connection.execute("ROLLBACK", timeout=_ROLLBACK_TIMEOUT_S)
-            except BaseException:
-                self._discard(session)
-                raise
-            self.release(session)
-        else:
-            self._discard(session)
+        if isinstance(error, Exception):
+            await self._roll_back(session)
+            return
+        # The caller was cancelled and must not wait; the server is still busy with the statement.
+        task = asyncio.create_task(self._roll_back(session))
+        self._undoing.add(task)
+        task.add_done_callback(self._undoing.discard)
 
     async def close(self) -> None:
         """Disconnect what is idle now; what is in use, when it comes back."""
         self._closed = True
+        await asyncio.gather(*self._undoing, return_exceptions=True)
         idle, self._idle = self._idle, []
         for session in idle:
             try:
@@ -137,9 +138,21 @@ class Sessions:
             raise
         return Session(connection, slot)
 
-    def _discard(self, session: Session) -> None:
-        session.connection.terminate()
-        self._free.release()
+    async def _roll_back(self, session: Session) -> None:
+        connection = session.connection
+        try:
+            if not connection.is_closed():
+                # Waits for the statement that was given up; asyncpg has asked the server to end it.
+                await connection.execute("ROLLBACK", timeout=_ROLLBACK_TIMEOUT_S)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.info("connection is given up", error=str(error))
+            connection.terminate()
+        except BaseException:
+            connection.terminate()
+            raise
+        finally:
+            # Terminated ones are not kept.
+            self.release(session)
 
     def _drop_idle(self) -> None:
         idle, self._idle = self._idle, []

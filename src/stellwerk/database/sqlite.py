@@ -110,7 +110,9 @@ class SqliteDatabase:
             finally:
                 connection.close()
         except Exception as error:
-            raise unavailable(error) or error from error
+            if told := unavailable(error):
+                raise told from error
+            raise
         _sync_directory(self.path.parent)
 
     def _unlock(self) -> None:

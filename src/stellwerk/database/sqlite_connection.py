@@ -95,8 +95,8 @@ class Connection:
         """Undo what is unfinished and disconnect."""
         self._raw.set_progress_handler(None, 0)
         try:
-            # SQLite keeps a connection, with its locks, alive behind our back while a statement is unfinished,
-            # and a statement lives as long as its cursor, which a traceback may still hold.
+            # SQLite keeps a connection, with its locks, alive behind our back while a statement is
+            # unfinished, and a statement lives as long as its cursor, which a traceback may still hold.
             self.cursor.close()
             self._raw.rollback()
             self._raw.close()
