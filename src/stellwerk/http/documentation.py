@@ -91,13 +91,21 @@ def _info(head: Document) -> JsonObject:
 
 
 def _clashes(present: JsonObject, new: Mapping[str, Any], name: str) -> dict[str, str]:
-    """Map the references of components that must be renamed to their new names."""
-    return {
-        f"#/components/{kind}/{key}": f"#/components/{kind}/{name}.{key}"
-        for kind, components in new.items()
-        for key, component in components.items()
-        if present.get(kind, {}).get(key, component) != component
-    }
+    """Map the references of components that must be renamed to their new names.
+
+    A component that refers to a renamed one has another content then, so this goes round until it rests.
+    """
+    renamed: dict[str, str] = {}
+    while True:
+        more = {
+            f"#/components/{kind}/{key}": f"#/components/{kind}/{name}.{key}"
+            for kind, components in new.items()
+            for key, component in components.items()
+            if key in present.get(kind, {}) and present[kind][key] != _with_references(component, renamed)
+        }
+        if more == renamed:
+            return renamed
+        renamed = more
 
 
 def _renamed(document: Mapping[str, Any], renamed: dict[str, str]) -> JsonObject:
