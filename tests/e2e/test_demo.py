@@ -18,7 +18,7 @@ def processes_of(folder: Path) -> list[str]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if str(folder) in os.readlink(entry / "cwd"):
+            if str(folder) in str((entry / "cwd").readlink()):
                 found.append((entry / "cmdline").read_text().replace("\0", " "))
         except OSError:
             continue
@@ -28,7 +28,12 @@ def processes_of(folder: Path) -> list[str]:
 def test_demo_ends_with_nothing_lost_and_nothing_left(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     run = subprocess.run(
-        [PROGRAM, "demo", "--tasks", "400"], capture_output=True, text=True, env=environment, timeout=100
+        [PROGRAM, "demo", "--tasks", "400"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=100,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Nothing was lost." in run.stdout
@@ -54,12 +59,13 @@ def test_demo_that_is_told_to_end_cleans_up(tmp_path: Path) -> None:
 
 def test_examples_work_together(tmp_path: Path) -> None:
     server = Server(tmp_path / "data").start()
-    environment = os.environ | {"STELLWERK_SERVER": server.url}
+    environment = os.environ | {"STELLWERK_SERVER": server.url, "PYTHONPATH": str(ROOT)}
     command = [PROGRAM, "worker", "examples/word_worker:app", "--agent-id", "words-1"]
     worker = Process(command, tmp_path / "worker.log", environment=environment)
     try:
         run = subprocess.run(
             [sys.executable, "examples/word_client.py"],
+            check=False,
             capture_output=True,
             text=True,
             env=environment,
