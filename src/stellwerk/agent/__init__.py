@@ -1,0 +1,1 @@
+"""The deployment agent: a program of its own that imports nothing of the server."""
