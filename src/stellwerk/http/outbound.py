@@ -130,7 +130,8 @@ class Outbound:
                 content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
                 return OutboundAnswer(response.status, content_type, await self._read(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            if _Forbidden.__name__ in str(error):
+            # Of several addresses aiohttp puts the reasons into one text.
+            if _Forbidden.__name__ in str(getattr(error, "os_error", error)):
                 raise OutboundRefused(f"{url}: the address is not in outbound.allowed_networks") from error
             raise DialFailed(f"{url}: {error}") from error
         except aiohttp.InvalidURL as error:
