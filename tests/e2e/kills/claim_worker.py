@@ -53,9 +53,11 @@ class ClaimWorker:
         self.server = server
         self.agent = agent
         self.ledger = ledger
+        # An instance is one running process: its heartbeats must not keep alive what its predecessor held.
+        self.me = {"agent_id": agent, "instance_id": uuid4().hex}
 
     def run(self) -> None:
-        registration = {"agent_id": self.agent, "agent_type": "worker", "capabilities": ["kills"]}
+        registration = {**self.me, "agent_type": "worker", "capabilities": ["kills"]}
         status, answer = Wire(self.server).post("/agents/register", registration)
         if status != 200:
             raise SystemExit(f"cannot register: {status} {answer}")
@@ -63,13 +65,13 @@ class ClaimWorker:
             threading.Thread(target=self.work_on, daemon=True).start()
         wire = Wire(self.server)
         while True:
-            wire.post(f"/agents/{self.agent}/heartbeat", {})
+            wire.post(f"/agents/{self.agent}/heartbeat", {"instance_id": self.me["instance_id"]})
             time.sleep(BEAT_S)
 
     def work_on(self) -> None:
         wire = Wire(self.server)
         while True:
-            status, answer = wire.post("/tasks/claim", {"agent_id": self.agent, "limit": 1, "wait_s": 1})
+            status, answer = wire.post("/tasks/claim", {**self.me, "limit": 1, "wait_s": 1})
             for task in answer["tasks"] if status == 200 else ():
                 self.execute(wire, task)
             if status != 200:
@@ -77,7 +79,7 @@ class ClaimWorker:
 
     def execute(self, wire: Wire, task: dict[str, Any]) -> None:
         path = f"/tasks/{task['task_id']}"
-        mine = {"agent_id": self.agent, "lease": task["lease"]}
+        mine = {**self.me, "lease": task["lease"]}
         status, _ = wire.post(f"{path}/acknowledge", mine)
         if status != 200:
             return
