@@ -150,3 +150,6 @@ _ASSETS = [
     _asset("swagger-ui-bundle.js", "text/javascript"),
     _asset("start.js", "text/javascript"),
 ]
+
+PAGES = frozenset(path for handler in documentation("", dict) for path in handler.paths)
+"""Paths of the document and its page."""

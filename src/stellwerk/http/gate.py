@@ -9,7 +9,7 @@ an HTTP answer. The gate is plain ASGI, because every request pays for it.
 import itertools
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,14 +21,12 @@ from stellwerk.http.access import Access, host_name, is_foreign
 from stellwerk.http.application import public_paths
 from stellwerk.http.audit import RefusalAudit, Refused
 from stellwerk.http.auth import Authentication
-from stellwerk.http.body import JSON, Bodies, ClientLeft, Message, Receive, replay
+from stellwerk.http.body import JSON, Bodies, ClientLeft, Receive, replay
+from stellwerk.http.exchange import Exchange, Headers, Scope, Send, WebSocketExchange
 from stellwerk.http.problem import Problem, RenderProblem
 from stellwerk.trust.principal import ANONYMOUS
 
-Scope = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 AsgiApplication = Callable[..., Awaitable[Any]]
-Headers = list[tuple[bytes, bytes]]
 
 OWNED_BY_ANOTHER = "owned_by_another"
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -102,85 +100,51 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        request_id, extra = self._identify_request(scope, headers)
-        state, started, finished = scope["state"], False, False
-
-        async def reply(message: Message) -> None:
-            nonlocal started, finished
-            if message["type"] == "http.response.start":
-                started = True
-                message["headers"] = [*message.get("headers", ()), *extra]
-                if message["status"] >= 400:
-                    self._note(scope, message["status"])
-            elif not message.get("more_body"):
-                finished = True
-            await send(message)
-
+        extra = self._identify_request(scope, headers)
         interface, public = self._interface_of(scope["path"])
         render = self._fallback if interface is None else interface.render_problem
+        exchange = Exchange(scope, send, render, extra=extra, note=self._note)
         try:
             if cors.is_preflight(scope["method"], headers):
                 self._check_page(scope, headers)
-                await _respond(reply, 204, cors.preflight_headers(headers), b"")
+                await exchange.respond(204, cors.preflight_headers(headers), b"")
                 return
             application = self._admit(interface, public, scope, headers)
             body = await self._bodies.read(headers, receive)
             if body and headers.get(b"content-type") != JSON:
                 scope["headers"] = _as_json(scope["headers"])
-            draining = state.get("draining")
-            await application(scope, replay(body, receive, draining), reply)
-            if started and not finished and draining is not None and draining.is_set():
-                await send({"type": "http.response.body", "body": b""})  # A stream that was told to end.
+            draining = scope["state"].get("draining")
+            await application(scope, replay(body, receive, draining), exchange.send)
+            if draining is not None and draining.is_set():
+                await exchange.finish()  # A stream was told to end.
         except Problem as problem:
-            state["problem"] = problem
-            await _respond(reply, *render(problem, request_id))
+            await exchange.refuse(problem)
         except ClientLeft:
             return
         except Exception:
+            request_id = scope["state"]["request_id"]
             log.exception("request failed", request_id=request_id, path=scope["path"])
-            if not started:
-                await _respond(reply, *render(Problem.internal(request_id), request_id))
+            await exchange.refuse(Problem.internal(request_id))
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        request_id, _ = self._identify_request(scope, headers)
+        self._identify_request(scope, headers)
         interface, public = self._interface_of(scope["path"])
         render = self._fallback if interface is None else interface.render_problem
-        state, accepted, left = scope["state"], False, False
-
-        async def receive_until_left() -> Message:
-            nonlocal left
-            message = await receive()
-            left = message["type"] == "websocket.disconnect"
-            return message
-
-        async def refuse(problem: Problem) -> None:
-            status, problem_headers, body = render(problem, request_id)
-            self._note(scope, status)
-            start = {"status": status, "headers": [*problem_headers, (b"x-request-id", request_id.encode())]}
-            await send({"type": "websocket.http.response.start", **start})
-            await send({"type": "websocket.http.response.body", "body": body})
-
-        async def reply(message: Message) -> None:
-            nonlocal accepted
-            if message["type"] != "websocket.close" or accepted:
-                accepted = True
-                if not (left and message["type"] == "websocket.close"):  # Nobody is there to be told.
-                    await send(message)
-                return
-            # The application refuses before it accepts: say why over HTTP, in the interface's shape.
-            accepted = True
-            await refuse(state.get("problem") or Problem.forbidden("The WebSocket was refused"))
-
+        exchange = WebSocketExchange(scope, receive, send, render=render, note=self._note)
         try:
             application = self._admit(interface, public, scope, headers)
+            await application(scope, exchange.receive, exchange.send)
         except Problem as problem:
-            state["problem"] = problem
-            await refuse(problem)
-            return
-        await application(scope, receive_until_left, reply)
+            await exchange.refuse(problem)
+        except Exception:
+            if exchange.left:
+                return
+            request_id = scope["state"]["request_id"]
+            log.exception("request failed", request_id=request_id, path=scope["path"])
+            await exchange.refuse(Problem.internal(request_id))
 
-    def _identify_request(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[str, Headers]:
+    def _identify_request(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers:
         """Give the request its id, and name the headers that its answer has beside the interface's."""
         state = scope.setdefault("state", {})
         given = headers.get(b"x-request-id")
@@ -195,7 +159,7 @@ class Gate:
             origin = headers.get(b"origin")
             if origin is not None and origin.decode("latin-1") in self._access.origins:
                 extra += cors.allow_headers(origin)
-        return request_id, extra
+        return extra
 
     def _interface_of(self, path: str) -> tuple[Interface | None, frozenset[str]]:
         best, longest, public = None, 0, frozenset[str]()
@@ -282,10 +246,3 @@ def _as_json(headers: Headers) -> Headers:
 def _peer(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
-
-
-async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    start = [*headers, length] if status != 204 else headers
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})

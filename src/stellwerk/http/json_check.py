@@ -99,4 +99,5 @@ def _constant(text: str) -> None:
 
 # The callbacks answer None, so that checking a large body builds no second copy of it. `scan_once` is the C
 # scanner; `decode` around it would only add the white space handling that is done above.
-_scan = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant).scan_once
+_decoder: Any = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_scan = _decoder.scan_once
