@@ -15,7 +15,7 @@ from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.application import build_application
 from stellwerk.http.description import describe
-from stellwerk.http.documentation import Document, documentation
+from stellwerk.http.documentation import PAGES, Document, documentation
 from stellwerk.http.endpoint import Endpoint, Observer
 from stellwerk.http.gate import Interface, everything
 from stellwerk.http.lane import Lane, routes
@@ -147,8 +147,7 @@ def build(
         courier.changed(group)
 
     fleet.on_change(changed)
-    pages = frozenset({"/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js"})
-    compat = replace(interface, owns=everything, public=public | pages)
+    compat = replace(interface, owns=everything, public=public | PAGES)
     return Coordinator(interface, compat, document, operations, sockets, observers, courier)
 
 

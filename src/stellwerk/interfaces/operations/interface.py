@@ -10,7 +10,7 @@ from stellwerk.clock import Clock
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.application import build_application
 from stellwerk.http.description import describe
-from stellwerk.http.documentation import Document, documentation, merge
+from stellwerk.http.documentation import PAGES, Document, documentation, merge
 from stellwerk.http.endpoint import Endpoint
 from stellwerk.http.gate import Interface
 from stellwerk.http.lane import routes
@@ -29,7 +29,6 @@ NAME = "operations"
 HEAD = Document("Stellwerk operations", __version__, "Metrics, events, keys, readiness.")
 ALL = Document("Stellwerk", __version__, "One control plane for fleets of agents and the services they run.")
 OWN = ("/metrics", "/events", "/keys", "/ready", "/openapi.json", "/docs")
-PAGES = ("/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js")
 
 
 @dataclass(frozen=True, slots=True)
