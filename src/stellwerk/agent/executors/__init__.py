@@ -17,7 +17,7 @@ NOT_BUILT: Final[Mapping[str, str]] = {
 
 
 def available(settings: ExecutorSettings) -> dict[str, Executor]:
-    """Make the executors of this agent, by task type. Does no I/O: `ready` of each tells whether it can work now."""
+    """Make the executors, by task type. Does no I/O: `ready` of each tells whether it can work now."""
     raise NotImplementedError
 
 

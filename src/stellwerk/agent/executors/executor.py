@@ -1,10 +1,10 @@
 """What an executor is: the types between the agent's runner and those who do the work.
 
-Theory of operation. The runner decides *whether* a task runs, an executor *how*. `run` ends in one of four ways: it
-returns the result; it raises `Failed`, `Cancelled` or `TimedOut` after it has cleaned up behind itself; or it is
-cancelled as a coroutine, which means that the agent's process ends: then it leaves everything as it stands, so that
-`adopt` of the next process can carry on from what the world shows (labels, names, files). Nothing about a task is
-kept in memory between calls.
+Theory of operation. The runner decides *whether* a task runs, an executor *how*. `run` ends in one of
+four ways: it returns the result; it raises `Failed`, `Cancelled` or `TimedOut` after it has cleaned up
+behind itself; or it is cancelled as a coroutine, which means that the agent's process ends: then it leaves
+everything as it stands, so that `adopt` of the next process can carry on from what the world shows (labels,
+names, files). Nothing about a task is kept in memory between calls.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TASK_LABEL = "stellwerk.task"
 ATTEMPT_LABEL = "stellwerk.attempt"
 
 CLEANUP_LIMIT_S = 120.0
-"""How long clean-up may take after a failure, a cancellation or a timeout: a stop with its grace, and a restart."""
+"""How long clean-up may take after a failure, a cancellation or a timeout: a stop with its grace, a start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Job:
     task_type: str
     payload: Mapping[str, Any]
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Values by name (`registry.username`, `registry.password`, `ssh.privateKey`, `env.NAME` …). Never logged."""
+    """Values by name (`registry.username`, `ssh.privateKey`, `env.NAME` …). Never logged."""
     timeout_s: float = 300.0
     """For the work itself; clean-up has its own limit (`CLEANUP_LIMIT_S`)."""
 
@@ -55,8 +55,8 @@ class Report(Protocol):
 class Failed(Exception):
     """The task failed and what it had begun is undone.
 
-    `error_type` is a dotted word for programs (`docker.port_taken`), `retriable` says whether the same task may
-    succeed later, `result` is what is known all the same.
+    `error_type` is a dotted word for programs (`docker.port_taken`), `retriable` says whether the same task
+    may succeed later, `result` is what is known all the same.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Failed(Exception):
 
 
 class Lost(Failed):
-    """What became of the task cannot be known: it had been started, and nothing in the world tells its end."""
+    """What became of the task cannot be known: it had been started, and nothing tells its end."""
 
     def __init__(self, message: str) -> None:
         super().__init__("agent.lost", message)
@@ -89,34 +89,34 @@ class Executor(Protocol):
 
     task_types: tuple[str, ...]
     capability: str
-    """What the agent announces when this executor is ready: `docker`, `compose`, `ssh`, `health`, `sticker`."""
+    """What the agent announces when this executor is ready: `docker`, `compose`, `ssh` …"""
 
     async def ready(self) -> str | None:
-        """Tell why this machine cannot do the work now; None when it can. Ends within seconds, never raises."""
+        """Tell why this machine cannot do the work now; None when it can. Quick, never raises."""
 
     def check(self, task_type: str, payload: Mapping[str, Any]) -> list[str]:
         """List every fault of the parameters at once; empty when there is none."""
 
     async def run(self, job: Job, report: Report, cancelled: asyncio.Event) -> Result:
-        """Do the task. Safe to call again for the same `task_id`: what an earlier call did is adopted, not redone.
+        """Do the task. Safe to call again for the same `task_id`: what an earlier call did is adopted.
 
-        Raises Failed (also with `parameters.invalid`), Cancelled, TimedOut, each after clean-up. When it is itself
-        cancelled it leaves things as they stand, for `adopt`.
+        Raises Failed (also with `parameters.invalid`), Cancelled, TimedOut, each after clean-up. When it is
+        itself cancelled it leaves things as they stand, for `adopt`.
         """
 
     async def adopt(self, job: Job, report: Report, cancelled: asyncio.Event) -> Result | None:
         """Carry on a task that an earlier process of this agent had started.
 
         Returns its result, having brought it to its end; None when nothing was begun, or when it can be run
-        again without harm: then `run` is right. Raises what `run` raises, and Lost when the end cannot be known.
+        again without harm: then `run` is right. Raises what `run` raises, and Lost when the end is unknown.
         """
 
 
 async def within(job: Job, cancelled: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
     """Do `work` until it ends, the task is cancelled or its time is up; it has ended when this returns.
 
-    Raises Cancelled or TimedOut, or what the work raises. A cancellation of the caller reaches the work and goes on
-    as CancelledError.
+    Raises Cancelled or TimedOut, or what the work raises. A cancellation of the caller reaches the work and
+    goes on as CancelledError.
     """
     working = asyncio.ensure_future(work)
     waiting = asyncio.ensure_future(cancelled.wait())
