@@ -14,6 +14,8 @@ _TEMPORARY = (
     TimeoutError,
     asyncio.TimeoutError,
     asyncpg.PostgresConnectionError,
+    # What asyncpg says when its connection dies at the wrong moment.
+    asyncpg.InternalClientError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.LockNotAvailableError,
@@ -24,6 +26,17 @@ _TEMPORARY = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
+
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+)
+"""What the first statement on a dead connection raises."""
 
 
 def worth_another_try(error: BaseException) -> bool:

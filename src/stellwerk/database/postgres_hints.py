@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from stellwerk.database.hints import Hints
+from stellwerk.database.postgres_failures import LOST
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +72,7 @@ class PostgresHints:
                 for channel in due:
                     payload = f"{self._sender} {channel}"
                     await connection.execute("SELECT pg_notify($1, $2)", _CHANNEL, payload)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (*LOST, asyncpg.PostgresError) as error:
                 _log.info("hint was not sent", error=str(error))
                 self._lost.set()
 
@@ -79,7 +80,7 @@ class PostgresHints:
         while True:
             try:
                 await self._listen_once()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (*LOST, asyncpg.PostgresError) as error:
                 _log.info("listening connection was lost", error=str(error))
             await asyncio.sleep(_RECONNECT_S)
 

@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from stellwerk.database.errors import DatabaseUnavailable
-from stellwerk.database.postgres_failures import unavailable
+from stellwerk.database.postgres_failures import LOST, unavailable
 from stellwerk.settings import DatabaseSettings
 
 _log = structlog.get_logger(__name__)
@@ -88,7 +88,7 @@ class Sessions:
         for session in idle:
             try:
                 await session.connection.close(timeout=_ROLLBACK_TIMEOUT_S)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (*LOST, asyncpg.PostgresError) as error:
                 _log.debug("connection did not close in order", error=str(error))
 
     async def _wait_for_turn(self) -> None:
@@ -116,7 +116,7 @@ class Sessions:
                 continue
             try:
                 await session.connection.execute(text)
-            except (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError) as error:
+            except LOST as error:
                 _log.info("connection was lost while idle", error=str(error))
                 session.connection.terminate()
                 # The others were connected to the same server; do not try them one by one.
@@ -144,7 +144,7 @@ class Sessions:
             if not connection.is_closed():
                 # Waits for the statement that was given up; asyncpg has asked the server to end it.
                 await connection.execute("ROLLBACK", timeout=_ROLLBACK_TIMEOUT_S)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*LOST, asyncpg.PostgresError) as error:
             _log.info("connection is given up", error=str(error))
             connection.terminate()
         except BaseException:
