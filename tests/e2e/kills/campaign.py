@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.seeds import call
-from bench.serving import Process, Server
+from bench.serving import NotReady, Process, Server
 
 from e2e.kills.ledger import Ledger
 from e2e.kills.submitter import Submitters
@@ -36,6 +36,8 @@ WORKERS = (
     ("claim-1", "e2e.kills.claim_worker"),
 )
 DRAIN_LIMIT_S = 40.0
+TASKS_OF_A_ROUND = 20
+WORK_LIMIT_S = 20.0
 UNFINISHED = ("queued", "leased", "running", "cancelling")
 
 
@@ -74,6 +76,7 @@ class Campaign:
             self.start_worker(name, module)
         submitters = Submitters(self.server.url, Ledger(self.acknowledged_file), self.seed)
         for _ in range(rounds):
+            self.wait_for_work(submitters)
             self.one_round()
         self.server.wait_ready()
         submitters.stop()
@@ -82,11 +85,20 @@ class Campaign:
             worker.stop()
         return Report(rounds, self.kills, submitters.refused, undrained)
 
+    def wait_for_work(self, submitters: Submitters) -> None:
+        """Let a round begin under load, however slow the machine is."""
+        self.server.wait_ready()
+        enough = submitters.acknowledged + TASKS_OF_A_ROUND
+        limit = time.monotonic() + WORK_LIMIT_S
+        while submitters.acknowledged < enough:
+            if time.monotonic() > limit:
+                raise NotReady(f"fewer than {TASKS_OF_A_ROUND} submissions in {WORK_LIMIT_S:.0f} s")
+            time.sleep(0.02)
+
     def one_round(self) -> None:
         victims = ["server", self.chance.choice(WORKERS)[0]]
         victims += self.chance.choices(["server", *(name for name, _ in WORKERS)], k=2)
         self.chance.shuffle(victims)
-        self.server.wait_ready()
         for victim in victims:
             time.sleep(self.chance.uniform(0.3, 1.0))
             self.kill(victim)

@@ -25,6 +25,7 @@ class Submitters:
         self.writing = threading.Lock()
         self.stopping = threading.Event()
         self.refused: list[str] = []
+        self.acknowledged = 0
         self.threads = [
             threading.Thread(target=self.submit_all, args=(f"{seed}-{number}",), daemon=True)
             for number in range(threads)
@@ -55,6 +56,7 @@ class Submitters:
                     continue
                 with self.writing:
                     self.ledger.write(Acknowledged(key, answer["task_id"], bool(body["repeatable"])))
+                    self.acknowledged += 1
             time.sleep(chance.uniform(*PAUSE_S))
 
 
