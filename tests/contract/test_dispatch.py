@@ -10,7 +10,7 @@ import pytest
 from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.work.balancing.strategy import Roster, StrategyName
-from stellwerk.work.seats import Choice
+from stellwerk.work.choosing import Choice
 from stellwerk.work.states import Reason, State
 from stellwerk.work.task import Holder
 from support.clock import FakeClock
@@ -141,7 +141,7 @@ async def test_a_holder_that_leaves_while_its_lease_is_committed_hands_it_back(
     await queue.work.connect(one)
 
     def leave() -> None:
-        if queue.work.seats.active():
+        if queue.work.seats.figures().active:
             watched.after = lambda: None
             queue.work.disconnect(one)
 
@@ -166,7 +166,7 @@ async def test_a_holder_that_reconnects_while_its_lease_is_committed_gets_it(
     await queue.work.connect(one)
 
     def reconnect() -> None:
-        if queue.work.seats.active():
+        if queue.work.seats.figures().active:
             watched.after = lambda: None
             queue.work.seats.connect(again)
 
@@ -278,7 +278,7 @@ async def test_switching_under_load_delivers_every_task_once_within_capacity(que
     for worker in workers:
         worker.cancel()
     assert completed == dict.fromkeys(tasks, 1)
-    assert queue.work.seats.active() == 0
+    assert queue.work.seats.figures().active == 0
 
 
 async def test_a_claim_and_the_dispatcher_never_give_the_same_task(queue: Queue) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from stellwerk.work.balancing.candidate import Candidate
+from stellwerk.work.choosing import Choice
 from stellwerk.work.matching import Attributes
-from stellwerk.work.seats import Choice, Seat, Seats
+from stellwerk.work.seats import Seat, Seats
 from stellwerk.work.task import Assignment, Holder, Waiting
 
 

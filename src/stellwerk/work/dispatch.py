@@ -32,9 +32,10 @@ from stellwerk.database.unit import Unit
 from stellwerk.settings import WorkSettings
 from stellwerk.work.backlog import Backlog
 from stellwerk.work.balancing.strategy import Roster
+from stellwerk.work.choosing import Choice
 from stellwerk.work.leasing import LeasedHeads, lease_heads
 from stellwerk.work.rosters import Place
-from stellwerk.work.seats import Choice, Seats
+from stellwerk.work.seats import Seats
 from stellwerk.work.task import Assignment, Holder, Waiting
 from stellwerk.work.waiting import WaitingQueues
 

@@ -135,9 +135,6 @@ class Rosters:
     def get(self, holder: Holder) -> Place | None:
         return self._places.get(holder)
 
-    def of_group(self, group: str) -> list[Place]:
-        return list(self._files.get(("group", group), {}).values())
-
     def everybody(self) -> list[Place]:
         return list(self._places.values())
 

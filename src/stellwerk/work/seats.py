@@ -14,16 +14,17 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stellwerk.fleet.health import load_fraction
 from stellwerk.work.balancing.candidate import Candidate
 from stellwerk.work.balancing.catalogue import make_strategy
 from stellwerk.work.balancing.strategy import Roster, StrategyName
+from stellwerk.work.choosing import Choice
 from stellwerk.work.matching import Attributes
 from stellwerk.work.requirements import Form
 from stellwerk.work.rosters import Place, Rosters
-from stellwerk.work.task import Assignment, Holder, Waiting
+from stellwerk.work.task import Assignment, Holder
 from stellwerk.work.traits import Trait
 
 _LEAST_WEIGHT = 0.001
@@ -70,6 +71,17 @@ class Seat:
     """Load as last reported."""
 
 
+class SeatFigures(NamedTuple):
+    """Sums over the connected holders."""
+
+    accepting: int
+    """Those that take new work, full ones included."""
+    active: int
+    """Leases that they hold."""
+    weighted: int
+    """Those that asked for a weight of their own."""
+
+
 class Seats:
     """The connected holders. `form_of` says what a form id asks, None if it is not known (yet)."""
 
@@ -79,6 +91,7 @@ class Seats:
         strategy: StrategyName = StrategyName.LEAST_CONNECTIONS,
     ) -> None:
         self._seats: dict[Holder, Seat] = {}
+        self._groups: dict[str, dict[Holder, Seat]] = {}
         self._rosters = Rosters(make_strategy(strategy), form_of)
         self._numbers = 0
         self._roomy: dict[Holder, Place] = {}
@@ -92,6 +105,7 @@ class Seats:
         """Seat a holder that already holds these (task, fence) leases; return the seat that it replaces."""
         replaced = self._seats.get(seat.holder)
         self._seats[seat.holder] = seat
+        self._groups.setdefault(seat.holder.group, {})[seat.holder] = seat
         fences = dict(held)
         self._apply(lambda: self._enter(seat, fences))
         return replaced
@@ -101,6 +115,10 @@ class Seats:
         if self._seats.get(seat.holder) is not seat:
             return False
         del self._seats[seat.holder]
+        of_group = self._groups[seat.holder.group]
+        del of_group[seat.holder]
+        if not of_group:
+            del self._groups[seat.holder.group]
         self._apply(lambda: self._leave(seat.holder))
         return True
 
@@ -110,8 +128,7 @@ class Seats:
 
     def of_group(self, group: str) -> list[Seat]:
         """Return the seats of a group's connected instances."""
-        holders = (place.candidate.holder for place in self._rosters.of_group(group))
-        return [self._seats[holder] for holder in holders if holder in self._seats]
+        return list(self._groups.get(group, {}).values())
 
     def everybody(self) -> list[Seat]:
         """Return all seats."""
@@ -189,7 +206,8 @@ class Seats:
                 for candidate in now - before:
                     strategy.arrive(candidate)
                 self._rosters.use(strategy)
-                done.set_result(None)
+                if not done.done():  # Whoever asked may have gone.
+                    done.set_result(None)
 
             self._apply(apply)
             await done
@@ -232,14 +250,14 @@ class Seats:
         """Tell whether `newly_roomy` has something to say."""
         return bool(self._roomy)
 
-    def borrow(self, rosters: Mapping[str, Roster]) -> "Choice":
+    def borrow(self, rosters: Mapping[str, Roster]) -> Choice:
         """Lend the figures to one lease unit over these queues; `give_back` must follow."""
         if self._later is not None:
             raise RuntimeError("The seats are already lent to a lease unit")
         self._later = []
         return Choice(self._rosters, rosters, self._next_number)
 
-    def give_back(self, choice: "Choice", leased: Iterable[Assignment]) -> None:
+    def give_back(self, choice: Choice, leased: Iterable[Assignment]) -> None:
         """Keep what was leased, undo what was chosen beyond, and apply what happened meanwhile."""
         for place in choice.settle(leased):
             self._has_room(place)
@@ -247,19 +265,15 @@ class Seats:
         for apply in later:
             apply()
 
-    # Figures for the statistics
-
-    def accepting(self) -> int:
-        """Return how many seats take new work, full ones included."""
-        return sum(place.candidate.accepting for place in self._rosters.everybody())
-
-    def active(self) -> int:
-        """Return how many leases the seats hold."""
-        return sum(place.candidate.active for place in self._rosters.everybody())
-
-    def weighted(self) -> int:
-        """Return how many seats asked for a weight of their own."""
-        return sum(place.candidate.weight != 1.0 for place in self._rosters.everybody())
+    def figures(self) -> SeatFigures:
+        """Count what the statistics show; goes through all seats."""
+        accepting = active = weighted = 0
+        for place in self._rosters.everybody():
+            candidate = place.candidate
+            accepting += candidate.accepting
+            active += candidate.active
+            weighted += candidate.weight != 1.0
+        return SeatFigures(accepting, active, weighted)
 
     def _next_number(self) -> int:
         self._numbers += 1
@@ -319,58 +333,6 @@ class Seats:
         if place is not None:
             self._rosters.leave(place)
             self._roomy.pop(holder, None)
-
-
-class Choice:
-    """The choosing of one lease unit, maybe on another thread: nobody else touches the figures meanwhile."""
-
-    def __init__(
-        self, rosters: Rosters, of_queue: Mapping[str, Roster], next_number: Callable[[], int]
-    ) -> None:
-        self._rosters = rosters
-        self._of_queue = of_queue
-        self._next_number = next_number
-        self._chosen: dict[str, Place] = {}
-        self.reached: dict[str, int] = {}
-        """Rank of the last task that was looked at, by queue."""
-        self.refused: dict[str, int] = {}
-        """Rank of the first task that nobody had room for, by queue."""
-
-    def choose(self, waiting: Waiting) -> Holder | None:
-        """Choose who gets the task and count it at once; None if nobody has room."""
-        roster = self._of_queue[waiting.queue_key]
-        self.reached[waiting.queue_key] = waiting.rank_at
-        candidate = roster.pick(waiting)
-        place = None if candidate is None else self._rosters.get(candidate.holder)
-        if candidate is None or place is None:
-            self.refused.setdefault(waiting.queue_key, waiting.rank_at)
-            return None
-        candidate.active += 1
-        candidate.picked = self._next_number()
-        roster.took(candidate)
-        place.touch()
-        self._chosen[waiting.task_id] = place
-        return candidate.holder
-
-    def restart(self) -> None:
-        """Forget what was chosen: the unit is run afresh."""
-        self.settle(())
-        self.reached.clear()
-        self.refused.clear()
-
-    def settle(self, leased: Iterable[Assignment]) -> list[Place]:
-        """Turn what was leased into leases held, undo the rest, and return whose."""
-        for assignment in leased:
-            place = self._chosen.pop(assignment.task_id)
-            if assignment.task_id in place.held:
-                place.candidate.active -= 1
-            place.held[assignment.task_id] = assignment.fence
-        undone = list(self._chosen.values())
-        for place in undone:
-            place.candidate.active -= 1
-            place.touch()
-        self._chosen.clear()
-        return undone
 
 
 def _hold(place: Place, task_id: str, fence: int) -> None:

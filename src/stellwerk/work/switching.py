@@ -105,6 +105,7 @@ class Balancing:
         wanted = strategy_named(name)
         now_us = self._clock.now_us()
         await self._database.write(lambda: write_strategy(principal, wanted, now_us))
+        self._changed.set()  # Should the caller go away now, the strategy is taken up all the same.
         await self._take_up()
         await self._database.notify(SETTING)
         return wanted
@@ -113,16 +114,16 @@ class Balancing:
         """Return the figures of now."""
         counters = await self._database.counters("work.")
         good, bad = counters.get("work.assigned_ok", 0), counters.get("work.assigned_failed", 0)
-        seats = len(self._seats)
+        seats, figures = len(self._seats), self._seats.figures()
         return BalancerStatistics(
             strategy=self.strategy,
             total_assignments=counters.get("work.distributed", 0),
             successful_assignments=good,
             failed_assignments=bad,
             success_rate=good / (good + bad) if good + bad else 0.0,
-            active_agents=self._seats.accepting(),
-            agent_weights=self._seats.weighted(),
-            avg_agent_load=self._seats.active() / seats if seats else 0.0,
+            active_agents=figures.accepting,
+            agent_weights=figures.weighted,
+            avg_agent_load=figures.active / seats if seats else 0.0,
         )
 
     async def _take_up(self) -> None:

@@ -227,11 +227,33 @@ async def test_a_switch_waits_for_the_unit_in_flight(seats: Seats) -> None:
     assert lease(seats, waiting("2"), waiting("3")) == [Holder("b"), None]
 
 
+async def test_a_switch_that_nobody_waits_for_any_more_is_still_made(seats: Seats) -> None:
+    choice = seats.borrow({})
+    switch = asyncio.create_task(seats.switch(StrategyName.ROUND_ROBIN))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    switch.cancel()
+    await asyncio.wait([switch])
+    seats.connect(seat("a"))
+    seats.give_back(choice, [])
+    assert seats.strategy is StrategyName.ROUND_ROBIN
+    assert lease(seats, waiting("1")) == [Holder("a")]
+
+
+def test_a_registration_that_changes_while_its_seat_waits_in_line_is_followed(seats: Seats) -> None:
+    choice = seats.borrow({})
+    seats.connect(there := seat("a", "x"))
+    assert seats.of_group("a") == [there]
+    seats.change(Holder("a"), Attributes(capabilities=frozenset("y")), accepting=True)
+    seats.give_back(choice, [])
+    assert lease(seats, waiting("1", "x"), waiting("2", "y")) == [None, Holder("a")]
+
+
 def test_statistics_count_the_connected(seats: Seats) -> None:
     seats.connect(seat("a", capacity=3, weight=2.0))
     seats.connect(seat("b", accepting=False))
     lease(seats, waiting("1"), waiting("2"))
-    assert (seats.accepting(), seats.active(), seats.weighted()) == (1, 2, 1)
+    assert seats.figures() == (1, 2, 1)
 
 
 def test_seats_are_told_apart_by_identity() -> None:

@@ -120,7 +120,7 @@ class SeatsMachine(RuleBasedStateMachine):
     def figures_agree(self) -> None:
         for holder, modelled in self.model.items():
             assert self.seats.held(holder) == modelled.held
-        assert self.seats.active() == sum(len(modelled.held) for modelled in self.model.values())
+        assert self.seats.figures().active == sum(len(modelled.held) for modelled in self.model.values())
         assert self.seats._rosters.in_use() <= 6
 
 
