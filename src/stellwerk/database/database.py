@@ -67,7 +67,12 @@ async def open_database(url: str, *, data_dir: Path, settings: DatabaseSettings)
 
         database = SqliteDatabase(data_dir, settings)
     elif url.startswith(("postgresql://", "postgres://")):
-        from stellwerk.database.postgres import PostgresDatabase
+        try:
+            from stellwerk.database.postgres import PostgresDatabase
+        except ImportError as error:
+            raise ValueError(
+                "PostgreSQL needs the package asyncpg: pip install 'stellwerk[postgres]'"
+            ) from error
 
         database = PostgresDatabase(url, settings)
     else:

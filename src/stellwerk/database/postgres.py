@@ -33,6 +33,12 @@ _TRIES = 3
 _MIGRATION_LOCK = 0x53770000
 """Advisory lock under which starters migrate, one after the other."""
 
+_SETTLE_RESTORED = """
+UPDATE events SET xid = 0
+WHERE EXISTS (SELECT 1 FROM events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"""
+"""A dump that is restored into another server brings transaction numbers that this one has not reached.
+Without this the journal would show its old events late and its new ones before them."""
+
 _COUNT = """
 INSERT INTO counters (name, slot, n)
 SELECT name, $1, n FROM unnest($2::text[], $3::bigint[]) AS added (name, n)
@@ -146,4 +152,6 @@ async def _execute(connection: Any, statement: Sql | Many) -> list[Row]:
 
 def _migrate_alone() -> Unit[int]:
     yield Sql("SELECT pg_advisory_xact_lock($1)", (_MIGRATION_LOCK,))
-    return (yield from migrate("postgres", known_migrations(), time.time_ns() // 1_000))
+    applied = yield from migrate("postgres", known_migrations(), time.time_ns() // 1_000)
+    yield Sql(_SETTLE_RESTORED)
+    return applied

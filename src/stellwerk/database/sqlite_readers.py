@@ -46,11 +46,11 @@ class Reader(threading.Thread):
         # This is the thread's outermost loop, and whatever happened, the callers must be told.
         except BaseException as error:
             self._disconnect()
-            told = unavailable(error) or error
             rest = turn[len(outcomes) :]
             for unit, _ in rest:
                 unit.close()
-            outcomes += [(future, None, told) for _, future in rest]
+            # One exception each: raising the same one in many places lets its traceback grow.
+            outcomes += [(future, None, unavailable(error) or error) for _, future in rest]
         return outcomes
 
     def _disconnect(self) -> None:

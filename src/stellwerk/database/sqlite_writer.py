@@ -70,8 +70,8 @@ class Writer(threading.Thread):
             unit.close()
         # Whatever state the connection is in, a new one is in none.
         self._disconnect()
-        told = unavailable(error) or error
-        return [(future, None, told) for _, future in group]
+        # One exception each: raising the same one in many places lets its traceback grow.
+        return [(future, None, unavailable(error) or error) for _, future in group]
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

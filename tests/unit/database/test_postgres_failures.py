@@ -9,7 +9,10 @@ import pytest
 from stellwerk.database.database import Database, open_database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.database.unit import Sql, Unit
-from stellwerk.settings import DatabaseSettings
+from stellwerk.journal.event import Event, Retention
+from stellwerk.journal.service import Journal
+from stellwerk.settings import DatabaseSettings, JournalSettings
+from support.clock import FakeClock
 from support.postgres import NoPostgres, PostgresServer
 from support.units import names, put, put_many, sleep
 
@@ -177,3 +180,21 @@ async def test_what_is_acknowledged_is_on_the_disk_whatever_the_role_says(postgr
         return str((yield Sql("SHOW synchronous_commit"))[0][0])
 
     assert await postgres.read(setting) == "on"
+
+
+async def test_the_journal_of_a_restored_dump_goes_on_behind_what_it_has(postgres_url: str) -> None:
+    """A dump carries the transaction numbers of the server that it came from."""
+
+    def restore() -> Unit[None]:
+        insert = "INSERT INTO events (xid, at, kind, class, data) VALUES ($1, 1, $2, 'task', '{}')"
+        for number, kind in ((600, "old.1"), (2**40, "old.2"), (2**41, "old.3")):
+            yield Sql(insert, (number, kind))
+
+    before = await opened(postgres_url)
+    await before.write(restore)
+    await before.close()
+    after = await opened(postgres_url)
+    journal = Journal(after, JournalSettings(), FakeClock())
+    await journal.record(Event("new.1", Retention.TASK))
+    assert [event.kind for event in (await journal.page()).events] == ["old.1", "old.2", "old.3", "new.1"]
+    await after.close()
