@@ -38,6 +38,14 @@ def test_the_end_of_an_older_lease_of_the_same_task_is_not_that_of_the_newer(sea
     assert lease(seats, waiting("2")) == [None]
 
 
+def test_a_task_leased_again_before_its_old_lease_is_uncounted_counts_once(seats: Seats) -> None:
+    seats.connect(seat("a", capacity=2))
+    lease(seats, waiting("1"))
+    lease(seats, waiting("1"))
+    assert seats.figures().active == 1
+    assert lease(seats, waiting("2"), waiting("3")) == [Holder("a"), None]
+
+
 def test_leases_held_before_connecting_and_claims_count(seats: Seats) -> None:
     seats.connect(seat("a", capacity=3), [("1", 4)])
     seats.hold(Holder("a"), "2", 1)
