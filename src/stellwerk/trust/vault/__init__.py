@@ -1,0 +1,1 @@
+"""Named secrets: encrypted at rest, never read back, resolved only for those who carry out tasks."""
