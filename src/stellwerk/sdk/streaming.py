@@ -136,6 +136,7 @@ async def _one_connection(
         f"{transport.server}/events/stream",
         params=_query(kinds=kinds, after=after, task_id=task_id),
         headers={"accept": "text/event-stream"},
+        allow_redirects=False,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=SILENCE_S),
     ) as response:
         if response.status != 200:

@@ -58,6 +58,8 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 headers=self._headers,
                 connector=aiohttp.TCPConnector(limit=256),
+                # Nothing here sets cookies, and looking for them costs.
+                cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s),
             )
         return self._session
@@ -95,7 +97,7 @@ class Transport:
         got = await self._with_retries(
             method, path, body=body, query=query, again=again, patience_s=patience_s
         )
-        if got.status >= 400:
+        if got.status >= 300:
             raise fault_of(got)
         try:
             return msgspec.json.decode(got.body, type=answer)
@@ -158,6 +160,8 @@ class Transport:
                 data=data,
                 params=query,
                 headers=_JSON if data is not None else None,
+                # Where a redirect leads must not see the key.
+                allow_redirects=False,
             ) as response:
                 return Answer(
                     response.status, await response.read(), _seconds(response.headers.get("retry-after"))
