@@ -40,12 +40,15 @@ class Observer(Protocol):
 class Endpoint:
     """Answers the requests of one operation."""
 
-    __slots__ = ("_decode", "_observer", "_refuse", "_render", "operation")
+    __slots__ = ("_decode", "_observer", "_refuse", "_render", "operation", "places")
 
     def __init__(
         self, operation: Operation, render: RenderProblem, refuse: Refuse, observer: Observer | None = None
     ) -> None:
         self.operation = operation
+        parts = enumerate(operation.path.split("/"))
+        self.places = tuple(place for place, part in parts if part.startswith("{"))
+        """Where in the path its parameters are."""
         self._render = render
         self._refuse = refuse
         self._observer = observer
@@ -86,12 +89,21 @@ class Endpoint:
         return await operation.handle(call)
 
     def _body(self, raw: bytes) -> Any:
-        if self._decode is None or not (raw or self.operation.body_required):
+        decode = self._decode
+        if decode is None or not (raw or self.operation.body_required):
             return None
         try:
-            return self._decode(raw)
+            return decode(raw)
+        except msgspec.ValidationError as error:
+            whole = with_whole_numbers(raw)
+            if whole is None:
+                raise Problem.invalid(str(error)) from None
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise Problem.invalid(str(error) if raw else "A JSON body is required") from None
+        try:
+            return decode(whole)
+        except msgspec.ValidationError as error:
+            raise Problem.invalid(str(error)) from None
 
     async def _send(self, answer: Answer, send: Send, receive: Receive) -> int:
         if isinstance(answer, Streaming):
@@ -118,14 +130,48 @@ class Endpoint:
         return known
 
 
+def with_whole_numbers(raw: bytes) -> bytes | None:
+    """Write the numbers of an object that are whole as integers (`3.0` as `3`); None if there are none.
+
+    To JSON Schema `3.0` is an integer, and some languages write it so; the decoder takes it for a float.
+    """
+    try:
+        fields = _FIELDS.decode(raw)
+    except msgspec.MsgspecError:
+        return None
+    whole = {name: _whole(bytes(value)) for name, value in fields.items()}
+    found = {name: msgspec.Raw(number) for name, number in whole.items() if number is not None}
+    return encode({**fields, **found}) if found else None
+
+
+def _whole(text: bytes) -> bytes | None:
+    if text[:1] not in _NUMBER or text.lstrip(b"-").isdigit():
+        return None
+    number = float(text)
+    return b"%d" % int(number) if number.is_integer() else None
+
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NUMBER = frozenset(b"%d" % digit for digit in range(10)) | {b"-"}
+
+
 def _query(text: bytes, into: type[msgspec.Struct]) -> msgspec.Struct:
     try:
         pairs = parse_qsl(text.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_FIELDS)
-        return msgspec.convert(dict(pairs), into, strict=False)
-    except msgspec.ValidationError as error:
-        raise Problem.invalid(f"Query: {error}") from None
     except ValueError:
         raise Problem.invalid(f"The query has more than {QUERY_FIELDS} parameters") from None
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise Problem.invalid("A parameter of the query is given twice")
+    try:
+        query = msgspec.convert(given, into, strict=False)
+    except msgspec.ValidationError as error:
+        raise Problem.invalid(f"Query: {error}") from None
+    for name in given:
+        # The lenient conversion takes the text `null` for nothing.
+        if getattr(query, name, "") is None:
+            raise Problem.invalid(f"Query: null is no value of `{name}`")
+    return query
 
 
 async def _read(receive: Receive) -> bytes:

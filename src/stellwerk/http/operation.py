@@ -2,8 +2,7 @@
 from it.
 
 An operation's `handle` is given a `Call` with everything already parsed, awaits one use case and returns
-what to send. It knows no framework, so the same operation can be reached through the interface's Litestar
-application or, where a request must cost little, straight from ASGI (`http.lane`).
+what to send. It knows no framework.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -113,8 +112,6 @@ class Operation:
     """Detail of a 503 while the database cannot answer; None says what is wrong with the database."""
     misses: bool = True
     """Whether an operation with a parameter in its path can answer 404."""
-    often: bool = False
-    """Whether the request is answered straight from ASGI, past the application's routing."""
 
     @property
     def parameters(self) -> tuple[str, ...]:

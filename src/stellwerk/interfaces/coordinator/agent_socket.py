@@ -29,10 +29,10 @@ from stellwerk.clock import Clock
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
 from stellwerk.fleet.service import Fleet
+from stellwerk.http.instants import iso
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.errors import refuse
 from stellwerk.interfaces.coordinator.outbox import Outbox
-from stellwerk.interfaces.coordinator.times import iso
 from stellwerk.interfaces.coordinator.wire import frames
 from stellwerk.interfaces.coordinator.words import condition
 from stellwerk.interfaces.coordinator.working import log_line

@@ -10,11 +10,11 @@ from stellwerk.fleet.errors import InvalidId, UnknownAgent
 from stellwerk.fleet.identifiers import check_version
 from stellwerk.fleet.model import DEFAULT_VERSION, AgentQuery, AgentView, Registration
 from stellwerk.fleet.service import Fleet
+from stellwerk.http.instants import iso
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.holders import instance_of
-from stellwerk.interfaces.coordinator.times import iso
 from stellwerk.interfaces.coordinator.wire import agents as wire
 from stellwerk.interfaces.coordinator.wire import work as work_wire
 from stellwerk.interfaces.coordinator.words import agent_type, condition, standings
@@ -68,7 +68,6 @@ class AgentRoutes:
                 gives=wire.DiscoveredAgents,
                 failure="Error discovering agents",
                 unavailable=UNAVAILABLE,
-                often=True,
             ),
             Operation(
                 method="GET",
@@ -106,7 +105,6 @@ class AgentRoutes:
                 refuses=(409,),
                 failure="Error updating agent status",
                 unavailable=UNAVAILABLE,
-                often=True,
             ),
             Operation(
                 method="POST",
@@ -121,7 +119,6 @@ class AgentRoutes:
                 refuses=(409,),
                 failure="Error receiving heartbeat",
                 unavailable=UNAVAILABLE,
-                often=True,
             ),
             Operation(
                 method="GET",

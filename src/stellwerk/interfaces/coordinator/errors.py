@@ -11,9 +11,8 @@ import msgspec
 
 from stellwerk.clock import Clock
 from stellwerk.fleet.errors import InvalidId, InvalidRegistration, OwnedByAnother, UnknownAgent
+from stellwerk.http.instants import Timestamp, iso
 from stellwerk.http.problem import Problem, Rendered, RenderProblem
-from stellwerk.interfaces.coordinator.times import iso
-from stellwerk.interfaces.coordinator.wire.text import Timestamp
 from stellwerk.work.balancing.catalogue import UnknownStrategy
 from stellwerk.work.refusals import (
     ConflictingResult,

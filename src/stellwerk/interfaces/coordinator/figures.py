@@ -3,8 +3,8 @@
 from collections import Counter
 
 from stellwerk.fleet.service import Fleet
+from stellwerk.http.instants import iso
 from stellwerk.interfaces.coordinator.rendering import SECOND_US
-from stellwerk.interfaces.coordinator.times import iso
 from stellwerk.interfaces.coordinator.wire.agents import RegistryFigures
 from stellwerk.interfaces.coordinator.wire.tasks import BalancerFigures, DistributionFigures, QueueSizes
 from stellwerk.interfaces.coordinator.words import AgentStatus, project_status

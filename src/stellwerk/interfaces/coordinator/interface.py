@@ -18,10 +18,10 @@ from stellwerk.http.description import describe
 from stellwerk.http.documentation import PAGES, Document, documentation
 from stellwerk.http.endpoint import Endpoint, Observer
 from stellwerk.http.gate import Interface, everything
-from stellwerk.http.lane import Lane, routes
 from stellwerk.http.operation import Operation
 from stellwerk.http.outbound import Outbound
 from stellwerk.http.problem import Problem
+from stellwerk.http.router import Router
 from stellwerk.interfaces.coordinator import aliases
 from stellwerk.interfaces.coordinator.agent_sockets import AgentSockets
 from stellwerk.interfaces.coordinator.agents import AgentRoutes
@@ -134,11 +134,10 @@ def build(
     def document() -> dict[str, Any]:
         return describe(HEAD, operations, refusal=Refusal, not_found=NotFound, mentioned=[Requirements])
 
-    application = build_application(NAME, [*routes(endpoints), *documentation(HEAD.title, document)], render)
-    often = [endpoint for endpoint in endpoints if endpoint.operation.often]
-    lane = Lane(often, application, Sockets(sockets, observers))
+    application = build_application(NAME, documentation(HEAD.title, document), render)
+    router = Router(endpoints, render, application, Sockets(sockets, observers))
     public = frozenset(one.path for one in operations if one.scope is None)
-    interface = Interface(NAME, lane, render, aliases.owns, aliases.rewrite, public)
+    interface = Interface(NAME, router, render, aliases.owns, aliases.rewrite, public)
 
     def changed(group: str) -> None:
         if fleet.get(group) is None:

@@ -16,9 +16,9 @@ import msgspec
 from stellwerk.clock import Clock
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.application import check_scope
+from stellwerk.http.instants import iso
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator.figures import Figures
-from stellwerk.interfaces.coordinator.times import iso
 from stellwerk.interfaces.coordinator.words import project_status
 from stellwerk.journal.event import Dropped, EventFilter, Recorded
 from stellwerk.journal.service import Journal

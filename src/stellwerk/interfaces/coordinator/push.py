@@ -30,11 +30,11 @@ from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.fleet.model import AgentQuery, AgentView
 from stellwerk.fleet.service import Fleet
+from stellwerk.http.instants import iso, iso_or_none
 from stellwerk.http.outbound import AnswerLost, DialFailed, Outbound, OutboundAnswer, OutboundRefused
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.breaker import Breaker
 from stellwerk.interfaces.coordinator.holders import instance_of, seat_of
-from stellwerk.interfaces.coordinator.times import iso, iso_or_none
 from stellwerk.interfaces.coordinator.wire.push import Envelope, PushAnswer, PushedTask
 from stellwerk.settings import OutboundSettings, WorkSettings
 from stellwerk.work.offering import accepts, offer

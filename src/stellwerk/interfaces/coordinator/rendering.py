@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from stellwerk.fleet.model import AgentView
-from stellwerk.interfaces.coordinator.times import iso, iso_or_none
+from stellwerk.http.instants import iso, iso_or_none
 from stellwerk.interfaces.coordinator.wire import agents, tasks, work
 from stellwerk.interfaces.coordinator.words import project_status
 from stellwerk.work import task as model

@@ -2,9 +2,9 @@
 
 from stellwerk import __version__
 from stellwerk.clock import Clock
+from stellwerk.http.instants import iso
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.interfaces.coordinator.figures import Figures
-from stellwerk.interfaces.coordinator.times import iso
 from stellwerk.interfaces.coordinator.wire import agents, health
 from stellwerk.interfaces.coordinator.wire import tasks as wire
 from stellwerk.trust.scopes import Scope
@@ -68,7 +68,6 @@ class ServiceRoutes:
                 description="Whether it can work is what `/ready` tells.",
                 tag="health",
                 gives=health.Health,
-                often=True,
             ),
             Operation(
                 method="GET",

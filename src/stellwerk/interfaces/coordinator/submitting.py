@@ -1,13 +1,13 @@
 """The submission: from its body to what the queue takes."""
 
-from datetime import datetime
+import re
 from typing import Any, TypeVar
 
 import msgspec
 
+from stellwerk.http.instants import microseconds_or_none
 from stellwerk.http.operation import Call
 from stellwerk.http.problem import Problem
-from stellwerk.interfaces.coordinator.times import microseconds
 from stellwerk.interfaces.coordinator.wire import tasks as wire
 from stellwerk.work.priority import check_priority, priority_named
 from stellwerk.work.requirements import Requirements
@@ -15,12 +15,19 @@ from stellwerk.work.task import Submission
 
 T = TypeVar("T")
 
+KEY_HEADER_LENGTH = 253
+KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"
+KEY_HEADER = {
+    "type": "string",
+    "maxLength": KEY_HEADER_LENGTH,
+    "pattern": KEY_PATTERN,
+    "description": "Makes repetitions of this submission one task.",
+}
 NORMAL = "normal"
 SECOND_US = 1_000_000
 
 _task_data = msgspec.json.Decoder(wire.TaskData)
 _requirements = msgspec.json.Decoder(wire.Requirements | None)
-_key = msgspec.json.Decoder(wire.Key)
 _NOTHING = Requirements()
 
 
@@ -44,9 +51,9 @@ def submission(call: Call[wire.SubmitTask, None]) -> Submission:
         idempotency_key=_idempotency_key(call),
         repeatable=body.repeatable,
         max_attempts=body.max_attempts,
-        not_before=_instant(body.not_before),
+        not_before=microseconds_or_none(body.not_before),
         delay_us=_duration(body.delay_s),
-        deadline_at=_instant(body.deadline),
+        deadline_at=microseconds_or_none(body.deadline),
         timeout_us=_duration(body.timeout_s),
     )
 
@@ -82,11 +89,9 @@ def _idempotency_key(call: Call[wire.SubmitTask, None]) -> str | None:
         return call.body.idempotency_key
     if call.body.idempotency_key not in (None, header):
         raise Problem.invalid("The header Idempotency-Key and the field idempotency_key differ")
-    return _decode(_key, msgspec.json.encode(header), "Idempotency-Key")
-
-
-def _instant(given: datetime | None) -> int | None:
-    return None if given is None else microseconds(given)
+    if len(header) > KEY_HEADER_LENGTH or re.fullmatch(KEY_PATTERN, header) is None:
+        raise Problem.invalid(f"Idempotency-Key has 1 to {KEY_HEADER_LENGTH} printable characters")
+    return header
 
 
 def _duration(given_s: float | None) -> int | None:

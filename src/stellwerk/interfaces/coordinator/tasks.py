@@ -3,26 +3,21 @@
 from typing import Any
 
 from stellwerk.clock import Clock
+from stellwerk.http.instants import iso, iso_or_none
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.http.streaming import unless_gone
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.figures import Figures
-from stellwerk.interfaces.coordinator.submitting import submission
-from stellwerk.interfaces.coordinator.times import iso, iso_or_none
+from stellwerk.interfaces.coordinator.submitting import KEY_HEADER, submission
 from stellwerk.interfaces.coordinator.wire import tasks as wire
+from stellwerk.interfaces.coordinator.words import QUEUES
 from stellwerk.trust.scopes import Scope
 from stellwerk.work.priority import priority_named
 from stellwerk.work.service import Work
 from stellwerk.work.states import State
 from stellwerk.work.task import Settled, TaskFilter
 
-IDEMPOTENCY_KEY = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 300,
-    "pattern": "^[!-~]+$",
-    "description": "Makes repetitions of this submission one task.",
-}
+PRIORITY = {"type": "string", "enum": list(QUEUES)}
 UNAVAILABLE = "Task distributor not available"
 
 
@@ -48,11 +43,10 @@ class TaskRoutes:
                 tag="tasks",
                 takes=wire.SubmitTask,
                 gives=wire.TaskSubmitted,
-                headers={"Idempotency-Key": IDEMPOTENCY_KEY},
+                headers={"Idempotency-Key": KEY_HEADER},
                 refuses=(400, 409),
                 failure="Error submitting task",
                 unavailable=UNAVAILABLE,
-                often=True,
             ),
             self._read("/tasks/status", self.status, wire.TaskStatus, "Show figures of the distribution"),
             self._read("/tasks/queues", self.queues, wire.Queues, "Show how many tasks wait"),
@@ -62,6 +56,7 @@ class TaskRoutes:
             Operation(
                 method="POST",
                 path="/tasks/queues/{priority}/clear",
+                path_schemas={"priority": PRIORITY},
                 handle=self.clear,
                 scope=Scope.TASKS_ADMIN,
                 summary="Cancel every task that waits with a priority",
@@ -97,7 +92,6 @@ class TaskRoutes:
                 gives=wire.TaskResult,
                 failure="Error getting result",
                 unavailable=UNAVAILABLE,
-                often=True,
             ),
             Operation(
                 method="GET",

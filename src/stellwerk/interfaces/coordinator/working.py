@@ -4,11 +4,11 @@ from typing import Any
 
 from stellwerk.clock import Clock
 from stellwerk.fleet.service import Fleet
+from stellwerk.http.instants import iso, microseconds
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.http.streaming import unless_gone
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.holders import instance_of, speaker
-from stellwerk.interfaces.coordinator.times import iso, microseconds
 from stellwerk.interfaces.coordinator.wire import tasks as task_wire
 from stellwerk.interfaces.coordinator.wire import work as wire
 from stellwerk.trust.scopes import Scope
@@ -46,7 +46,6 @@ class WorkRoutes:
                 refuses=(404, 409),
                 failure="Error claiming tasks",
                 unavailable=UNAVAILABLE,
-                often=True,
             ),
             self._report("acknowledge", self.acknowledge, wire.LeaseReport, standing, "Begin a task"),
             self._report("progress", self.progress, wire.ProgressReport, standing, "Tell how far a task is"),
@@ -70,7 +69,6 @@ class WorkRoutes:
             refuses=(409,),
             failure="Error reporting on task",
             unavailable=UNAVAILABLE,
-            often=True,
         )
 
     async def claim(self, call: Call[wire.Claim, None]) -> Answer:

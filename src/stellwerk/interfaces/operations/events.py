@@ -9,14 +9,13 @@ see that the other is there.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from stellwerk.http.instants import Moment, Timestamp, iso, microseconds_or_none
 from stellwerk.http.operation import Answer, Call, Operation, Streaming
-from stellwerk.interfaces.operations.times import iso, microseconds
 from stellwerk.journal.event import Dropped, EventFilter, Recorded
 from stellwerk.journal.position import to_cursor
 from stellwerk.journal.service import Journal
@@ -48,8 +47,8 @@ class StreamQuery(msgspec.Struct, kw_only=True):
 class PageQuery(StreamQuery, kw_only=True):
     """Which events; from `since` on, before `until`."""
 
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
@@ -57,7 +56,7 @@ class Event(msgspec.Struct, kw_only=True):
     """Something that happened; `data` is an object."""
 
     cursor: str
-    at: Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+    at: Timestamp
     kind: str
     group: str | None
     task: str | None
@@ -117,9 +116,8 @@ class EventRoutes:
 
     async def page(self, call: Call[None, PageQuery]) -> Answer:
         query = call.query
-        page = await self._journal.page(
-            wanted(query, microseconds(query.since), microseconds(query.until)), query.after, query.limit
-        )
+        since, until = microseconds_or_none(query.since), microseconds_or_none(query.until)
+        page = await self._journal.page(wanted(query, since, until), query.after, query.limit)
         return EventPage(events=[event(one) for one in page.events], next=page.next, more=page.more)
 
     async def stream(self, call: Call[None, StreamQuery]) -> Answer:

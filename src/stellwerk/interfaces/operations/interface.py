@@ -13,9 +13,9 @@ from stellwerk.http.description import describe
 from stellwerk.http.documentation import PAGES, Document, documentation, merge
 from stellwerk.http.endpoint import Endpoint
 from stellwerk.http.gate import Interface
-from stellwerk.http.lane import routes
 from stellwerk.http.meter import Meter
 from stellwerk.http.operation import Operation
+from stellwerk.http.router import Router
 from stellwerk.interfaces.operations.errors import Refusal, refuse, render_problem
 from stellwerk.interfaces.operations.events import EventRoutes
 from stellwerk.interfaces.operations.keys import KeyRoutes
@@ -77,11 +77,10 @@ def build(
         own = describe(HEAD, operations, refusal=Refusal, not_found=Refusal)
         return merge(ALL, [*((name, make()) for name, make in (documents or {}).items()), (NAME, own)])
 
-    application = build_application(
-        NAME, [*routes(endpoints), *documentation(ALL.title, document)], render_problem
-    )
+    application = build_application(NAME, documentation(ALL.title, document), render_problem)
+    router = Router(endpoints, render_problem, application)
     public = frozenset([*PAGES, *(one.path for one in operations if one.scope is None)])
-    interface = Interface(NAME, application, render_problem, owns, public=public)
+    interface = Interface(NAME, router, render_problem, owns, public=public)
     return Operations(interface, replace(interface, owns=_owns_metrics), document, operations)
 
 

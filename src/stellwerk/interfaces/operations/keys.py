@@ -1,15 +1,14 @@
 """Routes about API keys."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from stellwerk.clock import MICROSECONDS, Clock
+from stellwerk.http.instants import Moment, iso, iso_or_none, microseconds_or_none
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.http.problem import Problem
-from stellwerk.interfaces.operations.times import iso, iso_or_none, microseconds
 from stellwerk.trust.keys import NAME_LIMIT, Key
 from stellwerk.trust.scopes import Scope
 from stellwerk.trust.service import Keys
@@ -23,7 +22,7 @@ class NewKey(msgspec.Struct, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=r"^[!-~]([ -~]*[!-~])?$")]
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=50)]
     expires_in_s: Annotated[float, Meta(gt=1.0, le=TEN_YEARS_S)] | None = None
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class ShownKey(msgspec.Struct, kw_only=True):
@@ -92,7 +91,7 @@ class KeyRoutes:
 
     async def create(self, call: Call[NewKey, None]) -> Answer:
         body = call.body
-        expires_at = microseconds(body.expires_at)
+        expires_at = microseconds_or_none(body.expires_at)
         if body.expires_in_s is not None:
             if expires_at is not None:
                 raise Problem.invalid("Send expires_in_s or expires_at, not both")

@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from stellwerk.clock import Clock
+from stellwerk.http.instants import iso
 from stellwerk.http.operation import Answer, Call, Operation, Raw
-from stellwerk.interfaces.operations.times import iso
 
 CHECK_S = 2.0
 """A part that does not answer within this is not well."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from stellwerk.http.instants import Timestamp
 from stellwerk.interfaces.coordinator.wire.text import (
     Capacity,
     Endpoints,
@@ -12,7 +13,6 @@ from stellwerk.interfaces.coordinator.wire.text import (
     Labels,
     LoadMetrics,
     Score,
-    Timestamp,
     Words,
     one_of,
 )

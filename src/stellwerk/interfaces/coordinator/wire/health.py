@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from stellwerk.interfaces.coordinator.wire.text import Timestamp
+from stellwerk.http.instants import Timestamp
 
 
 class Health(msgspec.Struct, kw_only=True):

@@ -1,21 +1,12 @@
 """Bodies about tasks, for those who give them."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from stellwerk.interfaces.coordinator.wire.text import (
-    ID_PATTERN,
-    PLAIN,
-    Id,
-    Labels,
-    Score,
-    Timestamp,
-    Words,
-    no_json,
-)
+from stellwerk.http.instants import Moment, Timestamp
+from stellwerk.interfaces.coordinator.wire.text import ID_PATTERN, PLAIN, Id, Labels, Score, Words, no_json
 from stellwerk.interfaces.coordinator.words import STRATEGIES
 
 Success = Literal["success"]
@@ -26,7 +17,7 @@ NAMED_PRIORITY = (
     r"|[Nn][Oo][Rr][Mm][Aa][Ll]|[Ll][Oo][Ww])$"
 )
 OPAQUE = {"type": "string", "maxLength": 1000}
-Key = Annotated[str, Meta(min_length=1, max_length=300, pattern=PLAIN)]
+Key = Annotated[str, Meta(min_length=1, max_length=253, pattern=PLAIN)]
 Seconds = Annotated[float, Meta(ge=0.0, le=315_360_000.0)]
 """Up to ten years."""
 
@@ -102,9 +93,9 @@ class SubmitTask(msgspec.Struct, kw_only=True):
     idempotency_key: Key | None = None
     repeatable: bool = True
     max_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
-    not_before: datetime | None = None
+    not_before: Moment | None = None
     delay_s: Seconds | None = None
-    deadline: datetime | None = None
+    deadline: Moment | None = None
     timeout_s: Annotated[float, Meta(gt=0.0, le=315_360_000.0)] | None = None
 
 

@@ -16,13 +16,12 @@ Id = Annotated[str, Meta(min_length=1, max_length=253, pattern=ID_PATTERN)]
 Word = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
 Words = Annotated[list[Word], Meta(max_length=256)]
 Labels = Annotated[dict[Word, Annotated[str, Meta(max_length=500, pattern=PLAIN)]], Meta(max_length=64)]
-Endpoints = Annotated[dict[Word, Annotated[str, Meta(max_length=2048, pattern=PLAIN)]], Meta(max_length=32)]
+Endpoints = Annotated[dict[Word, Annotated[str, Meta(max_length=1024, pattern=PLAIN)]], Meta(max_length=32)]
 LoadMetrics = Annotated[dict[Word, float], Meta(max_length=64)]
 Score = Annotated[float, Meta(ge=0.0, le=1.0)]
 Capacity = Annotated[int, Meta(ge=1, le=10_000)]
 """Tasks at once."""
 Fence = Annotated[int, Meta(ge=0, le=9_007_199_254_740_991, description="The lease of the assignment.")]
-Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 def no_json() -> Raw:

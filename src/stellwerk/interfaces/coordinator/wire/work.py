@@ -1,13 +1,13 @@
 """Bodies of those who work: claims, reports on a lease, and the assignments that they get."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from stellwerk.http.instants import Moment, Timestamp
 from stellwerk.interfaces.coordinator.wire.tasks import State
-from stellwerk.interfaces.coordinator.wire.text import Fence, Id, Timestamp, no_json
+from stellwerk.interfaces.coordinator.wire.text import Fence, Id, no_json
 
 Success = Literal["success"]
 LINES = 1000
@@ -78,7 +78,7 @@ class LogLine(msgspec.Struct, kw_only=True):
     seq: Annotated[int, Meta(ge=0, le=2**53)]
     line: str
     level: Level = "info"
-    at: datetime | None = None
+    at: Moment | None = None
 
 
 class LogReport(LeaseReport, kw_only=True):

@@ -1,0 +1,45 @@
+"""Instants as the interfaces write and read them: RFC 3339 with microseconds and offset."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from msgspec import Meta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+# Leap days are read too, but a pattern cannot tell in which years.
+_SCHEMA = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^(19|20)[0-9]{2}-"
+    r"((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])?$",
+    "examples": ["2026-11-21T21:43:43.666595+00:00"],
+}
+
+Moment = Annotated[datetime, Meta(extra_json_schema={"x-replace": _SCHEMA})]
+"""An instant as it is sent; without an offset it is UTC."""
+Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""An instant as it is written: `2026-11-21T21:43:43.666595+00:00`."""
+
+
+def iso(instant_us: int) -> str:
+    """Write an instant."""
+    return (EPOCH + timedelta(microseconds=instant_us)).isoformat(timespec="microseconds")
+
+
+def iso_or_none(instant_us: int | None) -> str | None:
+    """Write an instant that may be missing."""
+    return None if instant_us is None else iso(instant_us)
+
+
+def microseconds(instant: datetime) -> int:
+    """Read an instant; one without an offset is UTC."""
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return (aware - EPOCH) // MICROSECOND
+
+
+def microseconds_or_none(instant: datetime | None) -> int | None:
+    """Read an instant that may be missing."""
+    return None if instant is None else microseconds(instant)
