@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from stellwerk.agent.executors.docker import DockerPull, DockerStop
+from stellwerk.agent.executors.docker_run import DockerRun
 from stellwerk.agent.executors.executor import Executor
 from stellwerk.agent.executors.settings import ExecutorSettings
+from stellwerk.agent.executors.turns import Turns
 
 NOT_BUILT: Final[Mapping[str, str]] = {
     "winrm": "WinRM is a valid label of foreign agents; this agent does not speak it yet. Use ssh.exec.",
@@ -18,7 +21,13 @@ NOT_BUILT: Final[Mapping[str, str]] = {
 
 def available(settings: ExecutorSettings) -> dict[str, Executor]:
     """Make the executors, by task type. Does no I/O: `ready` of each tells whether it can work now."""
-    raise NotImplementedError
+    turns = Turns()
+    made: list[Executor] = [
+        DockerPull(settings, turns),
+        DockerRun(settings, turns),
+        DockerStop(settings, turns),
+    ]
+    return {task_type: executor for executor in made for task_type in executor.task_types}
 
 
 def refusal(task_type: str) -> str:

@@ -1,9 +1,10 @@
 """Speak to a container engine over its Docker-compatible API.
 
-Theory of operation. Docker and podman answer the same calls with small differences, which end here or are named where
-they matter. The calls are made on the event loop, so a cancelled task closes its connection and the engine gives up
-the pull or the exec behind it; a client that blocks in threads cannot do that. Nothing is retried but the one answer
-podman is known to get wrong once: an inspect right after the exit of a container. A session lives as long as one task.
+Theory of operation. Docker and podman answer the same calls with small differences, which end here or are
+named where they matter. The calls are made on the event loop, so a cancelled task closes its connection and
+the engine gives up the pull or the exec behind it; a client that blocks in threads cannot do that. Nothing is
+retried but the one answer podman is known to get wrong once: an inspect right after the exit of a container.
+A session lives as long as one task.
 """
 
 from __future__ import annotations
@@ -60,17 +61,21 @@ class Engine:
 
     async def get(self, path: str, **query: Any) -> Any:
         """Ask; raises EngineError."""
-        return await self._call("GET", path, query, None, CALL_LIMIT_S)
+        return await self._call("GET", path, query=query)
+
+    async def get_with(self, path: str, headers: Mapping[str, str]) -> Any:
+        """Ask with headers of one's own; raises EngineError."""
+        return await self._call("GET", path, headers=headers)
 
     async def post(
         self, path: str, body: object = None, *, limit_s: float = CALL_LIMIT_S, **query: Any
     ) -> Any:
         """Tell; `limit_s` for the answer. Raises EngineError."""
-        return await self._call("POST", path, query, body, limit_s)
+        return await self._call("POST", path, query=query, body=body, limit_s=limit_s)
 
     async def delete(self, path: str, **query: Any) -> Any:
         """Remove; raises EngineError."""
-        return await self._call("DELETE", path, query, None, CALL_LIMIT_S)
+        return await self._call("DELETE", path, query=query)
 
     async def stream(
         self, path: str, headers: Mapping[str, str], **query: Any
@@ -133,11 +138,19 @@ class Engine:
             raise unreachable(error) from error
 
     async def _call(
-        self, method: str, path: str, query: Mapping[str, Any], body: object, limit_s: float
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        limit_s: float = CALL_LIMIT_S,
     ) -> Any:
+        options: dict[str, Any] = {"params": _words(query or {}), "json": body, "headers": headers}
         try:
             async with self._session.request(
-                method, self._base + path, params=_words(query), json=body, timeout=_limit(limit_s)
+                method, self._base + path, timeout=_limit(limit_s), **options
             ) as answer:
                 await _refuse(answer)
                 raw = await answer.read()
@@ -152,7 +165,11 @@ class Engine:
 
 @asynccontextmanager
 async def open_engine(host: str | None) -> AsyncIterator[Engine]:
-    """Open a conversation; None takes DOCKER_HOST. Raises Failed (`docker.unreachable`, retriable)."""
+    """Open a conversation; None takes DOCKER_HOST.
+
+    Raises Failed: `docker.unreachable` (retriable), and `docker.refused` for an EngineError that nobody
+    caught.
+    """
     host = engine_host(host)
     connector, base = _connector(host)
     # The environment's proxies and .netrc are for the world outside, never for the engine.
@@ -163,7 +180,10 @@ async def open_engine(host: str | None) -> AsyncIterator[Engine]:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(error, host) from error
         spoken = min(tuple(int(part) for part in version.split(".")), NEWEST_API)
-        yield Engine(session, f"{base}/v{spoken[0]}.{spoken[1]}")
+        try:
+            yield Engine(session, f"{base}/v{spoken[0]}.{spoken[1]}")
+        except EngineError as error:
+            raise refused(error) from error
 
 
 def engine_host(host: str | None) -> str:
@@ -180,12 +200,17 @@ def registry_header(credentials: Mapping[str, str], registry: str) -> dict[str, 
     return {"X-Registry-Auth": base64.urlsafe_b64encode(text.encode()).decode()}
 
 
+def refused(error: EngineError, what: str = "the container engine refused") -> Failed:
+    """Word that the engine refused a call; its own errors may pass, refusals of the call stay."""
+    return Failed("docker.refused", f"{what}: {error.message}", retriable=error.status >= 500)
+
+
 def unreachable(error: BaseException, host: str = "") -> Failed:
     """Word that the engine could not be reached or went away."""
     where = f" at {host}" if host else ""
     return Failed(
         "docker.unreachable",
-        f"the container engine{where} does not answer: {error}. Is it running, and may this user speak to it?",
+        f"the container engine{where} does not answer: {error}. Does it run, may this user speak to it?",
         retriable=True,
     )
 

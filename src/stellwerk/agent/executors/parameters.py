@@ -36,9 +36,11 @@ def faults(shape: type[Parameters], payload: object, at: str = "") -> list[str]:
     found: list[str] = []
     values: dict[str, Any] = {}
     known = {field.encode_name: field for field in msgspec.structs.fields(shape)}
-    for name in payload:
-        if name not in known:
-            found.append(f"{_path(at, name)}: unknown parameter{_suggestion(name, known)}")
+    found += [
+        f"{_path(at, name)}: unknown parameter{_suggestion(name, known)}"
+        for name in payload
+        if name not in known
+    ]
     for name, field in known.items():
         if name in payload:
             wrong = _faults_of(field.type, payload[name], _path(at, name))

@@ -17,8 +17,8 @@ class ExecutorSettings:
     """`unix://…` or `tcp://…`; None takes DOCKER_HOST, else `unix:///var/run/docker.sock`."""
 
     bind_roots: tuple[Path, ...] | None = None
-    """Host folders that containers may mount. None, the default, allows every folder: who may give tasks to an
-    agent that drives a container engine is trusted with the machine."""
+    """Host folders that containers may mount. None, the default, allows every folder: who may give tasks to
+    an agent that drives a container engine is trusted with the machine."""
 
     sticker_roots: tuple[Path, ...] = ()
     """Further folders in which stickers may be written and read; relative paths are under `stickers/`."""

@@ -1,0 +1,105 @@
+"""Fixtures over a real container engine: the lab, the executors, and a test's own container names."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stellwerk.agent.executors import available
+from stellwerk.agent.executors.engine import Engine, open_engine
+from stellwerk.agent.executors.executor import Job, Result
+from stellwerk.agent.executors.settings import ExecutorSettings
+from support.container_lab import Lab, NoEngine, open_lab
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The engine and the registry."""
+    try:
+        found = open_lab()
+    except NoEngine as reason:
+        pytest.skip(f"no container engine: {reason}")
+    yield found
+    found.take_down()
+
+
+@dataclass
+class Recorder:
+    """A report that keeps what it is told."""
+
+    steps: list[tuple[int, str]] = field(default_factory=list)
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    awaited: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    def progress(self, percent: int, message: str = "") -> None:
+        self.steps.append((percent, message))
+
+    def log(self, level: str, message: str) -> None:
+        self.lines.append((level, message))
+        for text, event in self.awaited.items():
+            if text in message:
+                event.set()
+
+    async def said(self, text: str) -> None:
+        """Wait until a line says so."""
+        if not any(text in line for _, line in self.lines):
+            await self.awaited.setdefault(text, asyncio.Event()).wait()
+
+
+@dataclass
+class Deck:
+    """Runs tasks on the lab's engine, as the agent would."""
+
+    lab: Lab
+    settings: ExecutorSettings
+    engine: Engine
+    mark: str
+    report: Recorder = field(default_factory=Recorder)
+
+    def name(self, label: str = "web") -> str:
+        """A container name of this test's own; all of them are removed after it."""
+        return f"{self.mark}-{label}"
+
+    def job(self, task_type: str, payload: dict[str, Any], **more: Any) -> Job:
+        """A task with the right credentials, unless others are given."""
+        more = {"task_id": f"{self.mark}-{uuid.uuid4().hex[:6]}", "credentials": self.lab.credentials, **more}
+        return Job(attempt=1, task_type=task_type, payload=payload, **({"timeout_s": 60.0} | more))
+
+    async def run(self, job: Job, cancelled: asyncio.Event | None = None) -> Result:
+        """Run a task with executors that know nothing of earlier ones."""
+        executor = available(self.settings)[job.task_type]
+        return await executor.run(job, self.report, cancelled or asyncio.Event())
+
+    async def adopt(self, job: Job) -> Result | None:
+        """Carry a task on as an agent does after its restart."""
+        executor = available(self.settings)[job.task_type]
+        return await executor.adopt(job, self.report, asyncio.Event())
+
+    async def start(self, task_type: str, payload: dict[str, Any], **more: Any) -> Result:
+        """Run a task of which only the result matters."""
+        return await self.run(self.job(task_type, payload, **more))
+
+    async def states(self) -> dict[str, str]:
+        """This test's containers: status by name."""
+        listed = await self.engine.get("/containers/json", all=True)
+        names = {one["Names"][0].removeprefix("/"): str(one["State"]) for one in listed}
+        return {name: state for name, state in names.items() if name.startswith(self.mark)}
+
+
+@pytest.fixture
+async def deck(lab: Lab, tmp_path: Path) -> AsyncIterator[Deck]:
+    """An agent's executors on the real engine."""
+    settings = ExecutorSettings(data_dir=tmp_path, docker_host=lab.docker_host)
+    mark = f"t{uuid.uuid4().hex[:8]}"
+    async with open_engine(lab.docker_host) as engine:
+        yield Deck(lab, settings, engine, mark)
+        for one in await engine.get("/containers/json", all=True):
+            if one["Names"][0].removeprefix("/").startswith(mark):
+                await engine.delete(f"/containers/{one['Id']}", force=True, v=True)
+        for network in await engine.get("/networks"):
+            if network["Name"].startswith(mark):
+                await engine.delete(f"/networks/{network['Name']}")
