@@ -15,7 +15,7 @@ from bench.serving import Process, Server
 from stellwerk.sdk import AgentQuery, Client, Conflict, NewTask, NotFound, TaskNotSucceeded, WaitTimeout
 
 TESTS = Path(__file__).parent.parent
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 SETTINGS: dict[str, object] = {
     "work.reconnect_grace_s": 1,
     "work.retry_base_s": 0.05,

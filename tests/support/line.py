@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-LIMIT_S = 5.0
+LIMIT_S = 15.0
 JSON = dict[str, Any]
 
 

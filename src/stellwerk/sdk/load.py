@@ -12,32 +12,41 @@ _STAT = Path("/proc/stat")
 _MEMORY = Path("/proc/meminfo")
 
 
-class LoadMeter:
-    """Measures the processor's use between two readings."""
+SHORTEST_TICKS = 100
+"""Over less than this (a second of one processor) the use says nothing.
 
-    def __init__(self) -> None:
-        self._last = _ticks()
+The start of Python alone would be 100 %.
+"""
+
+
+class LoadMeter:
+    """Measures the processor's use between two readings; `since` are busy and total ticks to begin with."""
+
+    def __init__(self, since: tuple[int, int] | None = None) -> None:
+        self._since = since or _ticks()
 
     def read(self, active_tasks: int) -> dict[str, float]:
         """Return `cpu_usage` and `memory_usage` in percent, and the number of tasks in hand."""
         load = {"active_tasks": float(active_tasks)}
-        processor = self._processor()
-        if processor is not None:
-            load["cpu_usage"] = round(processor, 1)
-        memory = _memory()
-        if memory is not None:
-            load["memory_usage"] = round(memory, 1)
-        return load
+        measured = {"cpu_usage": self._processor(), "memory_usage": _memory()}
+        return load | {name: round(value, 1) for name, value in measured.items() if value is not None}
 
     def _processor(self) -> float | None:
-        last, self._last = self._last, _ticks()
-        if last is None or self._last is None:
-            try:
-                return min(100.0, 100.0 * os.getloadavg()[0] / (os.cpu_count() or 1))
-            except OSError:
-                return None
-        busy, total = (now - before for now, before in zip(self._last, last, strict=True))
-        return 100.0 * busy / total if total > 0 else 0.0
+        now = _ticks()
+        if now is None or self._since is None:
+            return _from_load_average()
+        busy, total = now[0] - self._since[0], now[1] - self._since[1]
+        if total < SHORTEST_TICKS:
+            return None
+        self._since = now
+        return 100.0 * busy / total
+
+
+def _from_load_average() -> float | None:
+    try:
+        return min(100.0, 100.0 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    except OSError:
+        return None
 
 
 def _ticks() -> tuple[int, int] | None:

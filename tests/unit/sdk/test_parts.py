@@ -62,10 +62,11 @@ def test_waiting_for_cancellation_ends_when_it_comes() -> None:
 
 
 def test_load_is_in_percent() -> None:
-    load = LoadMeter().read(active_tasks=3)
+    load = LoadMeter(since=(0, 0)).read(active_tasks=3)
     assert load["active_tasks"] == 3.0
     assert 0.0 <= load["cpu_usage"] <= 100.0
     assert 0.0 < load["memory_usage"] < 100.0
+    assert "cpu_usage" not in LoadMeter().read(active_tasks=0)
 
 
 def test_server_sent_events_are_put_together() -> None:
