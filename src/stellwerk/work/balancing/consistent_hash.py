@@ -1,7 +1,7 @@
 """consistent_hash: the same task id goes to the same member, as long as it is there and has room.
 
 A key, the task's id, belongs to the first member at or after its place on the ring (see `ring.py`). Members
-without room are walked past, up to 64 places: when one leaves or fills up, only its keys move, and when it
+without room are walked past, up to 32 places: when one leaves or fills up, only its keys move, and when it
 is back they return. In a fleet so full that none of these has room there is no nearness to keep, and the
 member that has had room for longest takes the task.
 
@@ -17,8 +17,8 @@ from stellwerk.work.balancing.ring import Ring, place_of_key
 from stellwerk.work.balancing.strategy import StrategyName
 from stellwerk.work.task import Waiting
 
-PATIENCE = 64
-"""Places of members that a walk passes: with a tenth having room, one walk in a thousand is in vain."""
+PATIENCE = 32
+"""Places of members that a walk passes: with a fifth having room, one walk in a thousand is in vain."""
 _FEW = 8
 """A roster with less than this part of all gets a ring of its own: walks on the common one are long."""
 
@@ -64,7 +64,9 @@ class RingRoster:
         if not roomy:
             return None
         place = place_of_key(waiting.task_id)
-        return self._ring().first(place, roomy, self._members, PATIENCE) or next(iter(roomy))
+        ring = self._ring()
+        among = None if len(ring) == len(self._members) else self._members
+        return ring.first(place, roomy, among, PATIENCE) or next(iter(roomy))
 
     def took(self, candidate: Candidate) -> None:
         pass

@@ -75,20 +75,14 @@ class Ring:
             del self._who[arc][index]
 
     def first(
-        self, place: int, suited: Container[Candidate], among: Container[Candidate], patience: int
+        self, place: int, suited: Container[Candidate], among: Container[Candidate] | None, patience: int
     ) -> Candidate | None:
-        """Return the first suited holder from here on.
-
-        None if there is none before `patience` places of holders `among` have been passed, or all around.
-        """
-        for candidate in self._walk(place):
-            if candidate in suited:
-                return candidate
-            if candidate in among:
-                patience -= 1
-                if not patience:
-                    return None
-        return None
+        """Return the first suited holder at the next `patience` places of holders `among` (None: of all)."""
+        # Nested iterators instead of a loop: nearly full rosters walk the whole way.
+        walk = self._walk(place)
+        if among is not None:
+            walk = filter(among.__contains__, walk)
+        return next(filter(suited.__contains__, islice(walk, patience)), None)
 
     def __len__(self) -> int:
         return len(self._places)
