@@ -26,7 +26,12 @@ async def test_an_assignment_has_what_its_holder_needs(queue: Queue) -> None:
     )
     given = await queue.take()
     assert (given.task_id, given.attempt, given.fence, given.holder) == (done.task_id, 1, 1, ANNA)
-    assert (given.task_data, given.task_type, given.priority_name, given.timeout_us) == ('{"a": 1}', "t", "High", 7)
+    assert (given.task_data, given.task_type, given.priority_name, given.timeout_us) == (
+        '{"a": 1}',
+        "t",
+        "High",
+        7,
+    )
     assert given.lease_expires_at == queue.clock.now_us() + 10_000_000
     assert await queue.work.held(ANNA) == [given]
     task = await queue.task(given.task_id)
@@ -173,7 +178,7 @@ async def test_replicas_never_give_out_the_same_task(postgres_url: str, tmp_path
     async def claimer(queue: Queue, number: int) -> None:
         empty = 0
         while empty < 3:
-            await queue.work._look_for_ready()
+            await queue.work._look_for_ready(False)
             got = await queue.lease(Holder(f"a{number}"), limit=5)
             empty = 0 if got else empty + 1
             taken.extend(one.task_id for one in got)

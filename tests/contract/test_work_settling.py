@@ -31,7 +31,12 @@ async def test_a_task_goes_from_leased_to_running_to_succeeded(queue: Queue) -> 
     task = await queue.task(given.task_id)
     assert (task.state, task.result, task.error, task.attempt) == (State.SUCCEEDED, '{"answer": 42}', None, 1)
     assert (task.finished_at, task.lease_expires_at) == (queue.clock.now_us(), None)
-    assert await queue.kinds(given.task_id) == ["task.submitted", "task.leased", "task.started", "task.succeeded"]
+    assert await queue.kinds(given.task_id) == [
+        "task.submitted",
+        "task.leased",
+        "task.started",
+        "task.succeeded",
+    ]
     stats = await queue.work.stats()
     assert (stats.completed, stats.failed, stats.assigned_ok, stats.active) == (1, 0, 1, 0)
     assert stats.states["succeeded"] == 1
@@ -143,7 +148,9 @@ async def test_one_refused_message_does_not_touch_the_others(queue: Queue) -> No
     assert await queue.standing(two.task_id) == (State.LEASED, None)
 
 
-async def test_a_failed_attempt_is_tried_again_with_growing_pauses_until_the_task_is_dead(queue: Queue) -> None:
+async def test_a_failed_attempt_is_tried_again_with_growing_pauses_until_the_task_is_dead(
+    queue: Queue,
+) -> None:
     given = await queue.run()
     for attempt, longest in ((1, 1.0), (2, 2.0)):
         settled = await queue.work.fail(ANNA, given.task_id, given.fence, f'"error {attempt}"')
@@ -222,7 +229,9 @@ async def test_a_result_past_the_limit_is_refused_and_the_lease_stays(database: 
     with pytest.raises(TooLarge):
         await queue.work.fail(ANNA, given.task_id, given.fence, '"' + "e" * 120 + '"')
     assert await queue.standing(given.task_id) == (State.RUNNING, None)
-    assert (await queue.work.complete(ANNA, given.task_id, given.fence, '"' + "e" * 98 + '"')).state is State.SUCCEEDED
+    assert (
+        await queue.work.complete(ANNA, given.task_id, given.fence, '"' + "e" * 98 + '"')
+    ).state is State.SUCCEEDED
     await queue.stop()
 
 

@@ -39,7 +39,10 @@ async def test_a_submitted_task_waits_with_everything_that_was_said(queue: Queue
     task = await queue.task(done.task_id)
     assert (done.state, done.duplicate, done.submitted_at) == (State.QUEUED, False, now)
     assert (task.state, task.attempt, task.fence, task.principal) == (State.QUEUED, 0, 0, "key:alice")
-    assert (task.task_data, task.requirements) == ('{"b": 2,  "a": 1}', '{"capabilities": ["x"], "model": "m"}')
+    assert (task.task_data, task.requirements) == (
+        '{"b": 2,  "a": 1}',
+        '{"capabilities": ["x"], "model": "m"}',
+    )
     assert (task.task_type, task.priority, task.priority_name) == ("sum", 20, "HIGH")
     assert (task.timeout_us, task.deadline_at, task.max_attempts) == (5_000_000, now + 60_000_000, 5)
     assert task.repeatable is False

@@ -1,5 +1,7 @@
 """A queue for tests: started, on a clock that stands still, with the words that most tests need."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from stellwerk.database.database import Database
@@ -45,7 +47,9 @@ class Queue:
         """Submit a task and return its id."""
         return (await self.work.submit(principal, submission(**fields))).task_id
 
-    async def lease(self, holder: Holder = ANNA, offer: Attributes = ANYTHING, limit: int = 1) -> list[Assignment]:
+    async def lease(
+        self, holder: Holder = ANNA, offer: Attributes = ANYTHING, limit: int = 1
+    ) -> list[Assignment]:
         return await self.work.claim(holder, offer, limit)
 
     async def take(self, holder: Holder = ANNA, offer: Attributes = ANYTHING) -> Assignment:
@@ -78,10 +82,16 @@ class Queue:
         return [event.kind for event in page.events]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait, turn by turn of the loop and within a limit, until something has come about."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (what is waited for has no event)
+            await asyncio.sleep(0)
+
+
 def submission(**fields: Any) -> Submission:
     """A submission; `asks` is short for its requirements."""
     asks = fields.pop("asks", None)
     if asks is not None:
         fields["requirements"] = Requirements(**asks)
     return Submission(**{"task_data": '{"n":1}', **fields})
-

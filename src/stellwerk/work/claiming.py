@@ -137,7 +137,9 @@ class Claimers:
         for line in self._lines_of(claimer):
             _take_place(line, claimer)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(claimer.woken.wait(), left)
+            # Not `wait_for`: on Python 3.11 it swallows a cancellation that comes with the wake.
+            async with asyncio.timeout(left):
+                await claimer.woken.wait()
         woken = claimer.woken.is_set()
         if woken:
             claimer.woken.clear()

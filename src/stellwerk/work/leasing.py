@@ -40,11 +40,12 @@ SELECT queue_key, (SELECT t.rank_at FROM tasks t WHERE t.state = 'queued' AND t.
                    AND t.queue_key = found.queue_key ORDER BY t.rank_at LIMIT 1)
 FROM found WHERE queue_key IS NOT NULL"""
 
-_PASSED_BY = PerEngine(
-    "SELECT $1 WHERE 0",  # Nothing is passed by where one thread writes.
-    """
-SELECT looked.queue_key FROM jsonb_array_elements_text($1::jsonb) AS looked (queue_key) WHERE EXISTS (
-  SELECT 1 FROM tasks t WHERE t.queue_key = looked.queue_key AND t.state = 'queued' AND t.delayed = 0)""",
+_READY = """
+SELECT looked.queue_key FROM {looked} WHERE EXISTS (
+  SELECT 1 FROM tasks t WHERE t.queue_key = looked.queue_key AND t.state = 'queued' AND t.delayed = 0)"""
+_STILL_READY = PerEngine(
+    _READY.format(looked="(SELECT value AS queue_key FROM json_each($1)) AS looked"),
+    _READY.format(looked="jsonb_array_elements_text($1::jsonb) AS looked (queue_key)"),
 )
 
 _BEFORE_ALL = -(2**63)
@@ -94,8 +95,8 @@ def lease_heads(
         yield from heads.advance(more=len(leased) < limit)
     if leased:
         yield from _write_leases(leased, now_us, expires_at)
-    drained = [key for key in heads.drained if key not in heads.overdue]
-    return LeasedHeads(assignments, (yield from _really(drained)) if drained else drained)
+    ended = [queue_key for queue_key in heads.ended() if queue_key not in heads.overdue]
+    return LeasedHeads(assignments, (yield from _drained(ended)) if ended else ended)
 
 
 def waiting_queues() -> Unit[list[tuple[str, int]]]:
@@ -116,7 +117,7 @@ class _Heads:
         self._ended: set[str] = set()
         self.order: list[tuple[int, str, str]] = []
         """(rank, task, queue) of each queue's head: a heap."""
-        self.drained: list[str] = []
+        self._done: list[str] = []
         self.overdue: set[str] = set()
 
     def open(self, queue_keys: Sequence[str]) -> Unit[None]:
@@ -130,6 +131,10 @@ class _Heads:
         queue_key = self.order[0][2]
         return queue_key, self._rows[queue_key][self._next[queue_key]]
 
+    def ended(self) -> list[str]:
+        """Return the queues of which all was taken that was read."""
+        return list(dict.fromkeys(self._done))
+
     def leave(self) -> None:
         """Take no more from the first queue, although it has tasks."""
         heappop(self.order)
@@ -140,11 +145,10 @@ class _Heads:
         self._next[queue_key] += 1
         rows = self._rows[queue_key]
         if self._next[queue_key] == len(rows):
-            ended = queue_key in self._ended
-            if ended or not more or not (yield from self._read(queue_key, self._most, rank, task_id)):
+            known = queue_key in self._ended or not more
+            if known or not (yield from self._read(queue_key, self._most, rank, task_id)):
                 heappop(self.order)
-                if ended:
-                    self.drained.append(queue_key)
+                self._done.append(queue_key)
                 return
         head = self._rows[queue_key][self._next[queue_key]]
         heapreplace(self.order, (head[0], head[1], queue_key))
@@ -154,16 +158,16 @@ class _Heads:
         self._rows[queue_key], self._next[queue_key] = rows, 0
         if len(rows) < chunk:
             self._ended.add(queue_key)
-        if not rows:
-            self.drained.append(queue_key)
+            if not rows:
+                self._done.append(queue_key)
         return bool(rows)
 
 
-def _really(drained: list[str]) -> Unit[list[str]]:
-    """Leave out queues whose tasks were only passed by, because another replica was looking at them."""
-    rows = yield Sql(_PASSED_BY, (msgspec.json.encode(drained).decode(),))
-    passed_by = {row[0] for row in rows}
-    return [queue_key for queue_key in drained if queue_key not in passed_by]
+def _drained(ended: list[str]) -> Unit[list[str]]:
+    """Leave out queues that have more, or tasks that were passed by because another replica looks at them."""
+    rows = yield Sql(_STILL_READY, (msgspec.json.encode(ended).decode(),))
+    ready = {row[0] for row in rows}
+    return [queue_key for queue_key in ended if queue_key not in ready]
 
 
 def _waiting_of(queue_key: str, row: Row) -> Waiting:

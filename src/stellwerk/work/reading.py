@@ -53,7 +53,8 @@ SELECT t.task_id, t.attempt, t.fence, t.holder_group, t.holder_instance, t.task_
 p.requirements, t.priority, t.priority_name, t.repeatable, t.submitted_at, t.deadline_at,
 t.timeout_us, t.lease_expires_at, t.state
 FROM tasks t JOIN task_payloads p ON p.task_id = t.task_id
-WHERE t.holder_group = $1 AND t.holder_instance = $2 AND t.lease_expires_at IS NOT NULL ORDER BY t.leased_at"""
+WHERE t.holder_group = $1 AND t.holder_instance = $2 AND t.lease_expires_at IS NOT NULL
+ORDER BY t.leased_at"""
 _STOPPING = """
 SELECT task_id, fence, holder_group, holder_instance FROM tasks WHERE state = 'cancelling'
 ORDER BY submitted_at DESC LIMIT 1000"""

@@ -8,6 +8,7 @@ takes more than a small share of the time.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 
@@ -29,7 +30,8 @@ _SHARE = 20
 
 _log = structlog.get_logger(__name__)
 
-Look = Callable[[], Awaitable[None]]
+Look = Callable[[bool], Awaitable[None]]
+"""Is told whether a hint led to it, or only time."""
 
 
 class Replicas:
@@ -106,15 +108,14 @@ class Replicas:
         took_s = 0.0
         while True:
             await asyncio.sleep(_SHARE * took_s)
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await wake.wait()
-            except TimeoutError:
-                pass
+            hinted = wake.is_set()
             wake.clear()
             began = time.monotonic()
             try:
-                await look()
+                await look(hinted)
             except DatabaseUnavailable as unavailable:
                 _log.debug("a look was put off", detail=unavailable.detail)
             except Exception:

@@ -145,9 +145,9 @@ class Work:
         for form_id, form in await self._database.read(read_forms):
             self._forms.put(form_id, form)
         await self._gauge.read()
-        await self._look_for_ready()
+        await self._look_for_ready(False)
         self._replicas.look_for(READY, self._look_for_ready)
-        self._replicas.look_for(ENDED, self._outcomes.look)
+        self._replicas.look_for(ENDED, self._look_for_ended)
         self._replicas.look_for(STOPPING, self._look_for_stopping)
         await self._replicas.start()
         await self.balancing.start()
@@ -467,16 +467,21 @@ class Work:
                 seat.holder, offer(view, instance), accepting=accepts(instance), weight=instance.weight_hint
             )
 
-    async def _look_for_ready(self) -> None:
+    async def _look_for_ready(self, hinted: bool) -> None:
         waiting = await self._database.read(waiting_queues)
         unknown = self._forms.unknown(queue_key for queue_key, _ in waiting)
         if unknown:
             for form_id, form in await self._database.read(lambda: read_forms(unknown)):
                 self._forms.put(form_id, form)
         for queue_key, rank_at in waiting:
-            self._waiting.flag(queue_key, rank_at)
+            # A hint may be our own come back: whoever was to be woken by it has been.
+            if not (hinted and self._waiting.is_flagged(queue_key)):
+                self._waiting.flag(queue_key, rank_at)
 
-    async def _look_for_stopping(self) -> None:
+    async def _look_for_ended(self, _hinted: bool) -> None:
+        await self._outcomes.look()
+
+    async def _look_for_stopping(self, _hinted: bool) -> None:
         if len(self.seats) == 0:
             return
         for task_id, fence, holder in await self._database.read(reading.read_stopping):

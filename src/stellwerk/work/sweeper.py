@@ -48,6 +48,7 @@ class Sweeper:
         self._clock = clock
         self._lock = database.lock(LOCK, uuid4().hex)
         self._pruned_at = 0
+        self._sweeping = asyncio.Lock()
         self._stop = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
@@ -67,9 +68,10 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Do what time demands: leases, deadlines, delayed tasks."""
-        await self._repeat(lambda now_us: sweeping.expire_leases(now_us, self._terms, random.random))
-        await self._repeat(lambda now_us: sweeping.pass_deadlines(now_us, self._terms))
-        await self._release_due()
+        async with self._sweeping:
+            await self._repeat(lambda now_us: sweeping.expire_leases(now_us, self._terms, random.random))
+            await self._repeat(lambda now_us: sweeping.pass_deadlines(now_us, self._terms))
+            await self._release_due()
 
     async def prune(self) -> None:
         """Remove what is kept no longer: ended tasks, idempotency keys, unused forms."""

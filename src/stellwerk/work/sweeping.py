@@ -34,10 +34,13 @@ _OVERDUE = _locking(
 )
 _DUE = """
 UPDATE tasks SET delayed = 0 WHERE task_id IN (
-  SELECT task_id FROM tasks WHERE state = 'queued' AND delayed = 1 AND not_before <= $1
+  SELECT task_id FROM tasks {index} WHERE state = 'queued' AND delayed = 1 AND not_before <= $1
   ORDER BY not_before LIMIT $2 {lock})
 RETURNING queue_key, rank_at"""
-_RELEASE_DUE = PerEngine(_DUE.format(lock=""), _DUE.format(lock="FOR UPDATE SKIP LOCKED"))
+# SQLite, which has no statistics here, would rather walk all waiting tasks.
+_RELEASE_DUE = PerEngine(
+    _DUE.format(index="INDEXED BY tasks_due", lock=""), _DUE.format(index="", lock="FOR UPDATE SKIP LOCKED")
+)
 _OLD = _locking(
     "SELECT task_id, state FROM tasks WHERE finished_at IS NOT NULL AND finished_at < $1"
     " ORDER BY finished_at LIMIT $2"
