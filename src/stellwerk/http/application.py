@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Receive, Send
 from litestar.types import Scope as AsgiScope
 
 from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.http.body import ClientLeft
 from stellwerk.http.documentation import JsonObject, documentation
 from stellwerk.http.problem import Problem, RenderProblem
 from stellwerk.trust.principal import ANONYMOUS, Principal
@@ -138,7 +139,7 @@ def _answer_with(render: RenderProblem) -> Callable[[Request[Any, Any, Any], Exc
 async def _remember_problem(error: Exception, scope: AsgiScope) -> None:
     # Before the error is answered, for WebSockets too: the gate reads it for the journal, and to refuse a
     # WebSocket.
-    if isinstance(error, WebSocketDisconnect):
+    if isinstance(error, WebSocketDisconnect | ClientLeft):
         return  # The other side left: an end, not a failure.
     state, handler = scope["state"], cast(Any, scope).get("route_handler")
     opt = {} if handler is None else handler.opt

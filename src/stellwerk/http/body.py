@@ -24,8 +24,8 @@ LARGE_BYTES = 32_768
 """From here on a body is checked beside the event loop: a hostile megabyte takes a quarter of a second."""
 
 
-class ClientLeft(Exception):
-    """The client went away before its request was complete."""
+class ClientLeft(OSError):
+    """The client went away before its request was complete, or before a message reached it."""
 
 
 class Bodies:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from stellwerk.http.body import Message, Receive
+from stellwerk.http.body import ClientLeft, Message, Receive
 from stellwerk.http.problem import Problem, RenderProblem
 
 Scope = MutableMapping[str, Any]
@@ -113,6 +113,6 @@ class WebSocketExchange:
     async def _pass(self, message: Message) -> None:
         try:
             await self._send(message)
-        except OSError:
+        except OSError as error:
             self.left = True
-            raise
+            raise ClientLeft from error

@@ -6,6 +6,7 @@ the caller's rate; the body. WebSockets pass the same checks before they are acc
 an HTTP answer. The gate is plain ASGI, because every request pays for it.
 """
 
+import asyncio
 import itertools
 import re
 import secrets
@@ -113,14 +114,19 @@ class Gate:
             body = await self._bodies.read(headers, receive)
             if body and headers.get(b"content-type") != JSON:
                 scope["headers"] = _as_json(scope["headers"])
-            draining = scope["state"].get("draining")
-            await application(scope, replay(body, receive, draining), exchange.send)
-            if draining is not None and draining.is_set():
+            receive = replay(body, receive, scope["state"].get("draining"))
+            await application(scope, receive, exchange.send)
+            if _is_draining(scope):
                 await exchange.finish()  # A stream was told to end.
         except Problem as problem:
             await exchange.refuse(problem)
         except ClientLeft:
             return
+        except asyncio.CancelledError:
+            if not _is_draining(scope):
+                raise
+            # The limit of a graceful stop is reached; who waits shall know that it may come back.
+            await exchange.refuse(Problem.unavailable("The server stops", 1))
         except Exception:
             request_id = scope["state"]["request_id"]
             log.exception("request failed", request_id=request_id, path=scope["path"])
@@ -137,9 +143,9 @@ class Gate:
             await application(scope, exchange.receive, exchange.send)
         except Problem as problem:
             await exchange.refuse(problem)
+        except ClientLeft:
+            return
         except Exception:
-            if exchange.left:
-                return
             request_id = scope["state"]["request_id"]
             log.exception("request failed", request_id=request_id, path=scope["path"])
             await exchange.refuse(Problem.internal(request_id))
@@ -230,6 +236,11 @@ def _public(interface: Interface) -> frozenset[str]:
     if interface.public is None and isinstance(interface.application, Litestar):
         return public_paths(interface.application)
     return interface.public or frozenset()
+
+
+def _is_draining(scope: Scope) -> bool:
+    draining = scope["state"].get("draining")
+    return draining is not None and draining.is_set()
 
 
 def _check_single(headers: Headers) -> None:
