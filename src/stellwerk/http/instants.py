@@ -3,15 +3,18 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
+
+from stellwerk.http.problem import Problem
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
-# Leap days are read too, but a pattern cannot tell in which years.
+# Without `format`, which would demand the offset. Leap days are read, but no pattern tells in which years.
 _SCHEMA = {
     "type": "string",
-    "format": "date-time",
+    "description": "RFC 3339; without an offset it is UTC.",
     "pattern": r"^(19|20)[0-9]{2}-"
     r"((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])?$",
@@ -20,6 +23,8 @@ _SCHEMA = {
 
 Moment = Annotated[datetime, Meta(extra_json_schema={"x-replace": _SCHEMA})]
 """An instant as it is sent; without an offset it is UTC."""
+MomentText = Annotated[str, Meta(extra_json_schema={"x-replace": _SCHEMA})]
+"""The same in a query, where `microseconds_of` reads it: the lenient conversion would take numbers, too."""
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """An instant as it is written: `2026-11-21T21:43:43.666595+00:00`."""
 
@@ -43,3 +48,11 @@ def microseconds(instant: datetime) -> int:
 def microseconds_or_none(instant: datetime | None) -> int | None:
     """Read an instant that may be missing."""
     return None if instant is None else microseconds(instant)
+
+
+def microseconds_of(text: str | None) -> int | None:
+    """Read an instant of a query. Raises Problem."""
+    try:
+        return None if text is None else microseconds(msgspec.convert(text, datetime))
+    except msgspec.ValidationError:
+        raise Problem.invalid("An instant of the query is not as RFC 3339 wants it") from None

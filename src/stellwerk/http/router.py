@@ -17,8 +17,7 @@ from stellwerk.http.endpoint import Endpoint
 from stellwerk.http.problem import Problem, RenderProblem
 from stellwerk.http.streaming import Receive, Send
 
-Methods = dict[str, tuple[Endpoint, tuple[str, ...]]]
-"""By method: the endpoint and the names of its path's parameters."""
+Methods = dict[str, Endpoint]
 Parts = tuple[str | None, ...]
 """Segments of a path; None stands for a parameter."""
 
@@ -36,7 +35,7 @@ class Router:
         self._render = render
         self._application = application
         self._sockets = application if sockets is None else sockets
-        self._plain: dict[str, dict[str, Endpoint]] = {}
+        self._plain: dict[str, Methods] = {}
         self._patterns: dict[Parts, Methods] = {}
         self._blanks: dict[int, list[tuple[int, ...]]] = {}
         for endpoint in endpoints:
@@ -47,65 +46,62 @@ class Router:
             await self._sockets(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
-        endpoint = self._plain.get(path, _NONE).get(method)
-        if endpoint is not None:
-            await endpoint(scope, receive, send, NO_PARAMETERS)
+        plain = self._plain.get(path)
+        if plain is not None:
+            endpoint = plain.get(method)
+            if endpoint is not None:
+                await endpoint(scope, receive, send, NO_PARAMETERS)
+            else:
+                await self._other(scope, send, plain)
             return
         parts = path.split("/")
-        found = self._match(parts, method)
-        if found is not None:
-            endpoint, names = found
-            values = [parts[place] for place in endpoint.places]
-            await endpoint(scope, receive, send, dict(zip(names, values, strict=True)))
-            return
-        allowed = self._allowed(path, parts)
-        if not allowed:
-            await self._application(scope, receive, send)
-        elif method == "OPTIONS":
-            await self._answer(send, 204, [(b"allow", allowed)], b"")
+        matching = self._matching(parts)
+        for endpoints in matching:
+            endpoint = endpoints.get(method)
+            if endpoint is not None:
+                values = [parts[place] for place in endpoint.places]
+                names = endpoint.operation.parameters
+                await endpoint(scope, receive, send, dict(zip(names, values, strict=True)))
+                return
+        if matching:
+            await self._other(scope, send, [name for endpoints in matching for name in endpoints])
         else:
-            problem = Problem(405, "method_not_allowed", "Method Not Allowed", {"allow": allowed.decode()})
-            scope["state"]["problem"] = problem
-            await self._answer(send, *self._render(problem, scope["state"]["request_id"]))
+            await self._application(scope, receive, send)
 
     def _add(self, endpoint: Endpoint) -> None:
-        operation = endpoint.operation
-        if not operation.parameters:
+        operation, blanks = endpoint.operation, endpoint.places
+        if not blanks:
             self._plain.setdefault(operation.path, {})[operation.method] = endpoint
             return
         parts = operation.path.split("/")
-        blanks = endpoint.places
         key = tuple(None if place in blanks else part for place, part in enumerate(parts))
-        self._patterns.setdefault(key, {})[operation.method] = (endpoint, operation.parameters)
+        self._patterns.setdefault(key, {})[operation.method] = endpoint
         known = self._blanks.setdefault(len(parts), [])
         if blanks not in known:
             known.append(blanks)
 
-    def _match(self, parts: list[str], method: str) -> tuple[Endpoint, tuple[str, ...]] | None:
-        for methods in self._methods(parts):
-            if method in methods:
-                return methods[method]
-        return None
-
-    def _methods(self, parts: list[str]) -> Iterable[Methods]:
+    def _matching(self, parts: list[str]) -> list[Methods]:
+        found = []
         for blanks in self._blanks.get(len(parts), ()):
             key: list[str | None] = [*parts]
             for place in blanks:
                 key[place] = None
-            methods = self._patterns.get(tuple(key))
-            if methods is not None and all(parts[place] for place in blanks):
-                yield methods
+            endpoints = self._patterns.get(tuple(key))
+            if endpoints is not None and all(parts[place] for place in blanks):
+                found.append(endpoints)
+        return found
 
-    def _allowed(self, path: str, parts: list[str]) -> bytes:
-        methods = set(self._plain.get(path, _NONE))
-        for found in self._methods(parts):
-            methods |= found.keys()
-        return ", ".join(sorted({*methods, "OPTIONS"})).encode() if methods else b""
+    async def _other(self, scope: Any, send: Send, methods: Iterable[str]) -> None:
+        """Answer a method that no operation of the path has."""
+        allowed = ", ".join(sorted({*methods, "OPTIONS"}))
+        if scope["method"] == "OPTIONS":
+            await self._answer(send, 204, [(b"allow", allowed.encode())], b"")
+            return
+        problem = Problem(405, "method_not_allowed", "Method Not Allowed", {"allow": allowed})
+        scope["state"]["problem"] = problem
+        await self._answer(send, *self._render(problem, scope["state"]["request_id"]))
 
     async def _answer(self, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         length = [] if status == 204 else [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": [*length, *headers]})
         await send({"type": "http.response.body", "body": body})
-
-
-_NONE: dict[str, Endpoint] = {}

@@ -59,7 +59,7 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     UnknownTask: lambda _: Problem.not_found(TASK_NOT_FOUND),
     InvalidPriority: lambda error: Problem(400, "invalid_priority", str(error)),
     InvalidTask: lambda error: Problem.invalid(str(error)),
-    InvalidCursor: lambda _: Problem(400, "invalid_cursor", "Invalid cursor"),
+    InvalidCursor: lambda _: Problem.not_found("Unknown cursor", "unknown_cursor"),
     IdempotencyConflict: lambda error: Problem.conflict(str(error), "idempotency_conflict"),
     QueueFull: lambda error: Problem.unavailable(str(error), RETRY_AFTER_S),
     TooManyForms: lambda error: Problem.unavailable(str(error), RETRY_AFTER_S),

@@ -88,7 +88,8 @@ def _idempotency_key(call: Call[wire.SubmitTask, None]) -> str | None:
     if header is None:
         return call.body.idempotency_key
     if call.body.idempotency_key not in (None, header):
-        raise Problem.invalid("The header Idempotency-Key and the field idempotency_key differ")
+        detail = "The header Idempotency-Key and the field idempotency_key differ"
+        raise Problem.conflict(detail, "idempotency_conflict")
     if len(header) > KEY_HEADER_LENGTH or re.fullmatch(KEY_PATTERN, header) is None:
         raise Problem.invalid(f"Idempotency-Key has 1 to {KEY_HEADER_LENGTH} printable characters")
     return header

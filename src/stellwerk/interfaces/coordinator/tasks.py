@@ -76,7 +76,7 @@ class TaskRoutes:
                 tag="tasks",
                 query=wire.ListQuery,
                 gives=wire.TaskList,
-                refuses=(400,),
+                refuses=(404,),
                 failure="Error listing tasks",
                 unavailable=UNAVAILABLE,
             ),

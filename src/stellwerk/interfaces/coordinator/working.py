@@ -6,6 +6,7 @@ from stellwerk.clock import Clock
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.instants import iso, microseconds
 from stellwerk.http.operation import Answer, Call, Operation
+from stellwerk.http.problem import Problem
 from stellwerk.http.streaming import unless_gone
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.holders import instance_of, speaker
@@ -142,6 +143,8 @@ class WorkRoutes:
 
 
 def log_line(line: wire.LogLine) -> LogLine:
-    """Read a log line; a text column cannot hold NUL."""
+    """Read a log line; a text column cannot hold NUL. Raises Problem."""
+    if line.seq != int(line.seq) or not 0 <= line.seq <= wire.MOST_LINES:
+        raise Problem.invalid(f"seq is a whole number from 0 to {wire.MOST_LINES}")
     at = None if line.at is None else microseconds(line.at)
-    return LogLine(line.seq, line.line.replace("\x00", "\ufffd"), line.level, at)
+    return LogLine(int(line.seq), line.line.replace("\x00", "\ufffd"), line.level, at)

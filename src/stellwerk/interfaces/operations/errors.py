@@ -21,7 +21,7 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     InvalidKey: lambda error: Problem.invalid(str(error)),
     ScopesExceeded: lambda error: Problem.forbidden(str(error), "scopes_exceeded"),
     UnknownKey: lambda _: Problem.not_found("Key not found"),
-    UnknownCursor: lambda error: Problem(400, "unknown_cursor", str(error)),
+    UnknownCursor: lambda error: Problem.not_found(str(error), "unknown_cursor"),
 }
 
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from stellwerk.http.instants import Moment, Timestamp, iso, microseconds_or_none
+from stellwerk.http.instants import MomentText, Timestamp, iso, microseconds_of
 from stellwerk.http.operation import Answer, Call, Operation, Streaming
 from stellwerk.journal.event import Dropped, EventFilter, Recorded
 from stellwerk.journal.position import to_cursor
@@ -47,8 +47,8 @@ class StreamQuery(msgspec.Struct, kw_only=True):
 class PageQuery(StreamQuery, kw_only=True):
     """Which events; from `since` on, before `until`."""
 
-    since: Moment | None = None
-    until: Moment | None = None
+    since: MomentText | None = None
+    until: MomentText | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
@@ -96,7 +96,7 @@ class EventRoutes:
                 tag="events",
                 query=PageQuery,
                 gives=EventPage,
-                refuses=(400,),
+                refuses=(404,),
             ),
             Operation(
                 method="GET",
@@ -110,13 +110,13 @@ class EventRoutes:
                 query=StreamQuery,
                 headers={"Last-Event-ID": LAST_EVENT_ID},
                 gives=EVENT_STREAM,
-                refuses=(400,),
+                refuses=(404,),
             ),
         ]
 
     async def page(self, call: Call[None, PageQuery]) -> Answer:
         query = call.query
-        since, until = microseconds_or_none(query.since), microseconds_or_none(query.until)
+        since, until = microseconds_of(query.since), microseconds_of(query.until)
         page = await self._journal.page(wanted(query, since, until), query.after, query.limit)
         return EventPage(events=[event(one) for one in page.events], next=page.next, more=page.more)
 

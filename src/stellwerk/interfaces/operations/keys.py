@@ -6,9 +6,8 @@ import msgspec
 from msgspec import Meta
 
 from stellwerk.clock import MICROSECONDS, Clock
-from stellwerk.http.instants import Moment, iso, iso_or_none, microseconds_or_none
+from stellwerk.http.instants import iso, iso_or_none
 from stellwerk.http.operation import Answer, Call, Operation
-from stellwerk.http.problem import Problem
 from stellwerk.trust.keys import NAME_LIMIT, Key
 from stellwerk.trust.scopes import Scope
 from stellwerk.trust.service import Keys
@@ -22,7 +21,6 @@ class NewKey(msgspec.Struct, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=r"^[!-~]([ -~]*[!-~])?$")]
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=50)]
     expires_in_s: Annotated[float, Meta(gt=1.0, le=TEN_YEARS_S)] | None = None
-    expires_at: Moment | None = None
 
 
 class ShownKey(msgspec.Struct, kw_only=True):
@@ -91,11 +89,11 @@ class KeyRoutes:
 
     async def create(self, call: Call[NewKey, None]) -> Answer:
         body = call.body
-        expires_at = microseconds_or_none(body.expires_at)
-        if body.expires_in_s is not None:
-            if expires_at is not None:
-                raise Problem.invalid("Send expires_in_s or expires_at, not both")
-            expires_at = self._clock.now_us() + int(body.expires_in_s * MICROSECONDS)
+        expires_at = (
+            None
+            if body.expires_in_s is None
+            else self._clock.now_us() + int(body.expires_in_s * MICROSECONDS)
+        )
         created = await self._keys.create(body.name, body.scopes, expires_at, call.principal)
         return CreatedKey(**_shown(created.key), key=created.token)
 

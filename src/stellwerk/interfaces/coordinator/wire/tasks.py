@@ -96,7 +96,7 @@ class SubmitTask(msgspec.Struct, kw_only=True):
     not_before: Moment | None = None
     delay_s: Seconds | None = None
     deadline: Moment | None = None
-    timeout_s: Annotated[float, Meta(gt=0.0, le=315_360_000.0)] | None = None
+    timeout_s: Annotated[float, Meta(ge=0.001, le=315_360_000.0)] | None = None
 
 
 class TaskSubmitted(msgspec.Struct, kw_only=True):

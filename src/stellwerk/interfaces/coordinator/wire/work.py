@@ -11,8 +11,10 @@ from stellwerk.interfaces.coordinator.wire.text import Fence, Id, no_json
 
 Success = Literal["success"]
 LINES = 1000
+MOST_LINES = 2**53
 Level = Literal["debug", "info", "warning", "error", "critical"]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+SEQUENCE = {"type": "integer", "minimum": 0, "maximum": MOST_LINES}
 ERROR = {"anyOf": [{"type": "string"}, {"type": "object"}]}
 
 
@@ -75,7 +77,7 @@ class ProgressReport(LeaseReport, kw_only=True):
 class LogLine(msgspec.Struct, kw_only=True):
     """One line; the same number again is the same line."""
 
-    seq: Annotated[int, Meta(ge=0, le=2**53)]
+    seq: Annotated[int | float, Meta(extra_json_schema={"x-replace": SEQUENCE})]
     line: str
     level: Level = "info"
     at: Moment | None = None
