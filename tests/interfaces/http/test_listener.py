@@ -98,6 +98,7 @@ def test_files_that_cannot_be_used_are_refused_at_the_start(files: tuple[Path, P
         Tls(*files)
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 async def test_old_tls_is_refused(files: tuple[Path, Path]) -> None:
     async with listening(tls=Tls(*files)) as served:
         old = trusting(files[0])
