@@ -5,33 +5,23 @@ touched; they accept connections last, when everything behind them runs. Stoppin
 new work is handed out, requests and streams end, batches are written, the database is closed.
 """
 
-import asyncio
 import contextlib
-import json
-import os
-import signal
-import socket
 import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import structlog
-import uvloop
-
-from stellwerk import __version__
 from stellwerk.clock import Clock, SystemClock
 from stellwerk.database.database import Database, open_database
 from stellwerk.database.errors import DatabaseLocked, DatabaseTooNew, DatabaseUnavailable, MigrationChanged
 from stellwerk.database.unit import Add, Unit
 from stellwerk.fleet.service import Fleet
-from stellwerk.http.access import access_of, is_loopback
+from stellwerk.http.access import access_of
 from stellwerk.http.audit import RefusalAudit
 from stellwerk.http.auth import Authentication
+from stellwerk.http.binding import Bound, CannotBind, bind_all
 from stellwerk.http.body import Bodies
 from stellwerk.http.gate import Gate, Interface
-from stellwerk.http.listener import Listener, Serving, bind
+from stellwerk.http.listener import Listener, Serving
 from stellwerk.http.meter import Meter
 from stellwerk.http.outbound import Outbound
 from stellwerk.http.protocol import Connections
@@ -40,25 +30,13 @@ from stellwerk.interfaces import coordinator, operations
 from stellwerk.interfaces.operations import Component, Gauge
 from stellwerk.journal.pruning import Pruner
 from stellwerk.journal.service import Journal
-from stellwerk.logs import configure_logs
-from stellwerk.settings import ServerSettings, Settings
+from stellwerk.settings import Settings
 from stellwerk.trust.service import Keys
 from stellwerk.work.service import Work
-
-log = structlog.get_logger()
 
 
 class CannotStart(Exception):
     """The control plane cannot start; the message says what would help."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A socket that is bound but does not accept yet."""
-
-    name: str
-    socket: socket.socket
-    secure: bool
 
 
 class ControlPlane:
@@ -78,7 +56,7 @@ class ControlPlane:
     async def start(self) -> None:
         """Start everything, or leave nothing running. Raises CannotStart, DatabaseUnavailable."""
         async with contextlib.AsyncExitStack() as starting:
-            bound = [starting.enter_context(_closing(one)) for one in bind_all(self._settings)]
+            bound = [starting.enter_context(one) for one in self._bind()]
             tls = await self._start_tls(starting)
             database = await self._open_database(starting)
             await self._start_subjects(starting, database, bound, tls)
@@ -87,6 +65,12 @@ class ControlPlane:
     async def stop(self) -> None:
         """Stop everything in order; may be called more than once."""
         await self._running.aclose()
+
+    def _bind(self) -> list[Bound]:
+        try:
+            return bind_all(self._settings)
+        except CannotBind as error:
+            raise CannotStart(str(error)) from error
 
     async def _start_tls(self, starting: contextlib.AsyncExitStack) -> Tls | None:
         files = self._settings.tls
@@ -173,7 +157,8 @@ class ControlPlane:
             starting.push_async_callback(listener.stop)
         await agents.start()
         starting.push_async_callback(agents.stop, settings.server.stop_timeout_s)
-        if not is_loopback(settings.server.host) and (token := await keys.bootstrap()):
+        is_open = access_of("main", settings.server.host, settings.server, settings.access).open
+        if not is_open and (token := await keys.bootstrap()):
             # The one secret that is ever printed: without it nobody could make the first key.
             sys.stderr.write(f"Bootstrap API key (shown once): {token}\n")
 
@@ -222,95 +207,3 @@ def _database_component(database: Database) -> Component:
 
 def _touch() -> Unit[None]:
     yield Add("ready.checks", 1)
-
-
-def bind_all(settings: Settings) -> list[Bound]:
-    """Bind every listener. A busy compat port is only warned about. Raises CannotStart."""
-    server, everywhere = settings.server, settings.tls.all_listeners
-    _check_exposure(server, everywhere)
-    bound = [Bound("main", _bind(server.host, server.port, "server.port"), everywhere)]
-    try:
-        if server.tls_port is not None:
-            bound.append(Bound("tls", _bind(server.host, server.tls_port, "server.tls_port"), secure=True))
-        if server.compat_ports:
-            bound += _bind_compat(server, everywhere)
-    except CannotStart:
-        for one in bound:
-            one.socket.close()
-        raise
-    return bound
-
-
-def _bind_compat(server: ServerSettings, secure: bool) -> list[Bound]:
-    bound = []
-    for name, port in (("coordinator", server.coordinator_port), ("metrics", server.metrics_port)):
-        try:
-            bound.append(Bound(name, bind(server.host, port), secure))
-        except OSError as error:
-            log.warning(
-                "compat port is busy, going on without it", listener=name, port=port, error=str(error)
-            )
-    return bound
-
-
-def _bind(host: str, port: int, setting: str) -> socket.socket:
-    try:
-        return bind(host, port)
-    except OSError as error:
-        raise CannotStart(f"{setting}: cannot listen on {host} port {port}: {error.strerror}") from error
-
-
-def _check_exposure(server: ServerSettings, secure: bool) -> None:
-    if is_loopback(server.host) or secure or server.insecure:
-        return
-    raise CannotStart(
-        f"server.host: {server.host} can be reached from elsewhere and keys would travel in the clear; set "
-        "tls.certificate, tls.key and tls.all_listeners=true, or server.insecure=true behind a proxy with TLS"
-    )
-
-
-@contextlib.contextmanager
-def _closing(bound: Bound):  # type: ignore[no-untyped-def]  # contextmanager infers it
-    try:
-        yield bound
-    finally:
-        bound.socket.close()
-
-
-def run(settings: Settings, ready_file: Path | None = None) -> int:
-    """Run the control plane until SIGTERM or SIGINT; return the exit status of the process."""
-    configure_logs(settings.log)
-    try:
-        uvloop.run(_serve(settings, ready_file))
-    except CannotStart as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
-async def _serve(settings: Settings, ready_file: Path | None) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        if stopping.is_set():
-            # A second signal: nothing acknowledged is lost by ending here and now.
-            os._exit(1)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    plane = ControlPlane(settings)
-    await plane.start()
-    log.info("ready", version=__version__, **plane.listeners)
-    if ready_file is not None:
-        _write_ready(ready_file, plane.listeners)
-    await stopping.wait()
-    log.info("stopping")
-    await plane.stop()
-
-
-def _write_ready(path: Path, listeners: dict[str, str]) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(json.dumps({"url": listeners["main"], "listeners": listeners}) + "\n")
-    temporary.replace(path)

@@ -45,7 +45,7 @@ def serve(
         flag("server.compat_ports", False if no_compat_ports else None, "--no-compat-ports"),
     ]
     loaded = load_or_end(config, [given for given in flags if given.raw is not None], set_)
-    from stellwerk.app import run
+    from stellwerk.cli.process import run
 
     raise typer.Exit(run(loaded.settings, ready_file))
 

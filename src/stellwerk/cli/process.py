@@ -1,0 +1,57 @@
+"""The server as a process: its log, its signals, its ready file, its exit status."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from stellwerk import __version__
+from stellwerk.app import CannotStart, ControlPlane
+from stellwerk.logs import configure_logs
+from stellwerk.settings import Settings
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings, ready_file: Path | None = None) -> int:
+    """Run the control plane until SIGTERM or SIGINT; return the exit status of the process."""
+    configure_logs(settings.log)
+    try:
+        uvloop.run(_serve(settings, ready_file))
+    except CannotStart as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings, ready_file: Path | None) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            # A second signal: nothing acknowledged is lost by ending here and now.
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    plane = ControlPlane(settings)
+    await plane.start()
+    log.info("ready", version=__version__, **plane.listeners)
+    if ready_file is not None:
+        _write_ready(ready_file, plane.listeners)
+    await stopping.wait()
+    log.info("stopping")
+    await plane.stop()
+
+
+def _write_ready(path: Path, listeners: dict[str, str]) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(json.dumps({"url": listeners["main"], "listeners": listeners}) + "\n")
+    temporary.replace(path)
