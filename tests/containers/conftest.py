@@ -11,7 +11,7 @@ import pytest
 
 from stellwerk.agent.executors import available
 from stellwerk.agent.executors.engine import Engine, open_engine
-from stellwerk.agent.executors.executor import Job, Result
+from stellwerk.agent.executors.executor import Executor, Job, Result
 from stellwerk.agent.executors.settings import ExecutorSettings
 from support.container_lab import Lab, NoEngine, open_lab
 
@@ -58,6 +58,7 @@ class Deck:
     settings: ExecutorSettings
     engine: Engine
     mark: str
+    executors: dict[str, Executor]
     report: Recorder = field(default_factory=Recorder)
 
     def name(self, label: str = "web") -> str:
@@ -70,12 +71,11 @@ class Deck:
         return Job(attempt=1, task_type=task_type, payload=payload, **({"timeout_s": 60.0} | more))
 
     async def run(self, job: Job, cancelled: asyncio.Event | None = None) -> Result:
-        """Run a task with executors that know nothing of earlier ones."""
-        executor = available(self.settings)[job.task_type]
-        return await executor.run(job, self.report, cancelled or asyncio.Event())
+        """Run a task."""
+        return await self.executors[job.task_type].run(job, self.report, cancelled or asyncio.Event())
 
     async def adopt(self, job: Job) -> Result | None:
-        """Carry a task on as an agent does after its restart."""
+        """Carry a task on as an agent does after its restart: with executors that know nothing of it."""
         executor = available(self.settings)[job.task_type]
         return await executor.adopt(job, self.report, asyncio.Event())
 
@@ -96,7 +96,7 @@ async def deck(lab: Lab, tmp_path: Path) -> AsyncIterator[Deck]:
     settings = ExecutorSettings(data_dir=tmp_path, docker_host=lab.docker_host)
     mark = f"t{uuid.uuid4().hex[:8]}"
     async with open_engine(lab.docker_host) as engine:
-        yield Deck(lab, settings, engine, mark)
+        yield Deck(lab, settings, engine, mark, available(settings))
         for one in await engine.get("/containers/json", all=True):
             if one["Names"][0].removeprefix("/").startswith(mark):
                 await engine.delete(f"/containers/{one['Id']}", force=True, v=True)

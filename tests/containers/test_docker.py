@@ -134,9 +134,8 @@ async def test_run_replaces_the_previous_container_once_the_new_one_is_healthy(d
         ({"healthcheck": {"exec": {"command": "exit 3"}, "interval": 0.1, "retries": 2}}, "health.unhealthy"),
         ({"command": ["/bin/sh", "-c", "echo broken; exit 7"]}, "container.exited"),
         ({"command": ["/bin/no-such-program"]}, "docker.start_failed"),
-        ({"volumes": ["/no/such/folder:/data"]}, "docker.refused"),
     ],
-    ids=["wrong digest", "unhealthy", "exits", "no such program", "no such volume"],
+    ids=["wrong digest", "unhealthy", "exits", "no such program"],
 )
 async def test_a_failed_replacement_leaves_the_previous_container_running(
     deck: Deck, change: dict[str, object], error_type: str

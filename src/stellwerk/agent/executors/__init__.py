@@ -8,7 +8,11 @@ from typing import Final
 from stellwerk.agent.executors.docker import DockerPull, DockerStop
 from stellwerk.agent.executors.docker_run import DockerRun
 from stellwerk.agent.executors.executor import Executor
+from stellwerk.agent.executors.health_check import HealthCheck
+from stellwerk.agent.executors.inspection import Inspect
 from stellwerk.agent.executors.settings import ExecutorSettings
+from stellwerk.agent.executors.ssh import Ssh
+from stellwerk.agent.executors.sticker import Stickers
 from stellwerk.agent.executors.turns import Turns
 
 NOT_BUILT: Final[Mapping[str, str]] = {
@@ -26,6 +30,10 @@ def available(settings: ExecutorSettings) -> dict[str, Executor]:
         DockerPull(settings, turns),
         DockerRun(settings, turns),
         DockerStop(settings, turns),
+        HealthCheck(settings, turns),
+        Inspect(settings, turns),
+        Stickers(settings),
+        Ssh(settings),
     ]
     return {task_type: executor for executor in made for task_type in executor.task_types}
 

@@ -28,7 +28,7 @@ RESTART: Final = re.compile(r"^(no|always|unless-stopped|on-failure(:\d{1,4})?)\
 ENV_NAME: Final = re.compile(r"^[^=\0]+\Z")
 
 
-class Limits(Parameters, frozen=True):
+class Limits(Parameters, frozen=True, kw_only=True):
     """What a container may use."""
 
     memory_bytes: Annotated[int, Meta(ge=6 * 1024 * 1024)] | None = None
@@ -179,7 +179,7 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
 
 
 def _mount(volume: str) -> dict[str, Any]:
-    """Mount a folder or a named volume. A folder that is missing is a fault; `Binds` would make it, as root."""
+    """Mount a folder or a named volume. Docker refuses a folder that is missing; podman makes it, as root."""
     found = VOLUME.match(volume)
     if not found:
         raise ValueError(f"{volume!r} is not a volume")

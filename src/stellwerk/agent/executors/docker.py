@@ -61,7 +61,7 @@ class EngineExecutor:
         return None
 
 
-class PullParameters(Parameters, frozen=True):
+class PullParameters(Parameters, frozen=True, kw_only=True):
     """What docker.pull takes."""
 
     image: Annotated[str, Meta(min_length=1)]
@@ -100,7 +100,7 @@ class DockerPull(EngineExecutor):
         }
 
 
-class Target(Parameters, frozen=True):
+class Target(Parameters, frozen=True, kw_only=True):
     """A container, by name or id."""
 
     name: (
@@ -122,14 +122,14 @@ class Target(Parameters, frozen=True):
         return [] if given == 1 else ["name or id: give one of them"]
 
 
-class StopParameters(Target, frozen=True):
+class StopParameters(Target, frozen=True, kw_only=True):
     """What docker.stop takes."""
 
     timeout: Annotated[int, Meta(ge=0, le=3600)] | None = None
     """Seconds between SIGTERM and SIGKILL; None takes the container's own, mostly 10."""
 
 
-class RemoveParameters(Target, frozen=True):
+class RemoveParameters(Target, frozen=True, kw_only=True):
     """What docker.remove takes."""
 
     force: bool = False

@@ -24,7 +24,7 @@ from stellwerk.agent.executors.undo import undone
 NetworkName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")]
 
 
-class RunParameters(Parameters, frozen=True):
+class RunParameters(Parameters, frozen=True, kw_only=True):
     """What docker.run takes."""
 
     image: Annotated[str, Meta(min_length=1)]

@@ -39,7 +39,7 @@ class Answer:
     output: str
 
 
-class HttpProbe(Parameters, frozen=True):
+class HttpProbe(Parameters, frozen=True, kw_only=True):
     """GET `url` from the machine; redirects are not followed."""
 
     url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
@@ -50,14 +50,14 @@ class HttpProbe(Parameters, frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class TcpProbe(Parameters, frozen=True):
+class TcpProbe(Parameters, frozen=True, kw_only=True):
     """Open a connection."""
 
     port: Annotated[int, Meta(ge=1, le=65535)]
     host: str = "127.0.0.1"
 
 
-class ExecProbe(Parameters, frozen=True):
+class ExecProbe(Parameters, frozen=True, kw_only=True):
     """Run a command inside the container; exit code 0 is healthy."""
 
     command: Command
@@ -65,7 +65,7 @@ class ExecProbe(Parameters, frozen=True):
     """None means the container that is being started; health.check needs a name."""
 
 
-class Timing(Parameters, frozen=True):
+class Timing(Parameters, frozen=True, kw_only=True):
     """How often and how long to probe."""
 
     interval: Seconds = 1.0
@@ -75,7 +75,7 @@ class Timing(Parameters, frozen=True):
     start_period: Seconds = 0.0
 
 
-class HealthGate(Timing, frozen=True):
+class HealthGate(Timing, frozen=True, kw_only=True):
     """What must become healthy before a container takes the place of another."""
 
     http: HttpProbe | None = None

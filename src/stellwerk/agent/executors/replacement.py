@@ -33,6 +33,9 @@ PREVIOUS_LABEL: Final = "stellwerk.previous"
 PREVIOUS_RAN_LABEL: Final = "stellwerk.previous-ran"
 IMAGE_LABEL: Final = "stellwerk.image"
 
+FAILED_GRACE_S: Final = 5
+"""A new container that is no good gets no more time to stop: the previous one waits for its place."""
+
 STOP_MARGIN_S: Final = 30.0
 """Added to a container's own grace before a stop counts as unanswered."""
 
@@ -94,7 +97,7 @@ class Replacement:
         if new:
             if name_of(new) != self.failed_name:
                 await rename(self.engine, self.new_id, self.failed_name)
-            await stop(self.engine, self.new_id, grace_s=5)
+            await stop(self.engine, self.new_id, grace_s=min(own_grace_s(new), FAILED_GRACE_S))
         back = previous is None or await self._bring_back(previous)
         if new:
             await remove(self.engine, self.new_id, volumes=True)
@@ -240,18 +243,22 @@ def resumed(engine: Engine, report: Report, new: Mapping[str, Any]) -> Replaceme
 async def stop(engine: Engine, container: str, grace_s: int | None) -> None:
     """Stop a container; None takes its own grace. One that does not run or is gone is stopped already."""
     query = {} if grace_s is None else {"t": str(grace_s)}
-    own_grace_s = grace_s
-    if own_grace_s is None and (found := await engine.inspect(container)):
-        own_grace_s = int(found["Config"].get("StopTimeout") or 10)
+    limit_s = grace_s
+    if limit_s is None and (found := await engine.inspect(container)):
+        limit_s = own_grace_s(found)
     try:
-        await engine.post(
-            f"/containers/{container}/stop", limit_s=(own_grace_s or 0) + STOP_MARGIN_S, **query
-        )
+        await engine.post(f"/containers/{container}/stop", limit_s=(limit_s or 0) + STOP_MARGIN_S, **query)
     except EngineError as error:
         if error.status != 404 and not await _still(
             engine, container, lambda state: not state.get("Running")
         ):
             raise
+
+
+def own_grace_s(container: Mapping[str, Any]) -> int:
+    """Tell how long a container may take to stop; the engines' own default is 10 s."""
+    grace_s = container["Config"].get("StopTimeout")
+    return 10 if grace_s is None else int(grace_s)
 
 
 async def remove(engine: Engine, container: str, *, volumes: bool = False) -> None:
