@@ -13,6 +13,7 @@ from stellwerk.settings.sections import (
     ServerSettings,
     Settings,
     TlsSettings,
+    TrustSettings,
     WorkSettings,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "TlsSettings",
+    "TrustSettings",
     "WorkSettings",
     "load_settings",
 ]

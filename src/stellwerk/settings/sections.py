@@ -88,9 +88,46 @@ class AccessSettings:
     origins: tuple[str, ...] = ()
     """Origins allowed by CORS; none by default."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks whose `X-Forwarded-…` headers are believed; none by default."""
+    """Networks whose `X-Forwarded-…` headers are believed; none by default. With any, no listener is open."""
     key_last_used_s: float = 60.0
     """How often the last use of a key is written at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSettings:
+    """Certificates and registration tokens of deployment agents."""
+
+    authority_dir: Path | None = None
+    """Folder of the certificate authorities' roots and of the key that signs tokens; unset means `authority`
+    in the data directory. Replicas share one folder. Made at the first start; roots of your own go into
+    `agents/` and `servers/` as `root-1.pem` and `root-1.key` (mode 0600) before it."""
+    trust_domain: str = "stellwerk"
+    """Domain of the agents' SPIFFE ids, and issuer of their tokens. Certificates issued before a change stay
+    good, tokens do not."""
+    agent_certificate_s: float = 86_400.0
+    """Life of an agent's certificate, the published interface's day. A stolen one is worth no longer; an agent
+    renews after two thirds, so it outlives an outage of eight hours."""
+    server_certificate_s: float = 604_800.0
+    """Life of the server's own certificate. A week, renewed by itself after two thirds."""
+    server_ca: Path | None = None
+    """PEM bundle that verifies the server where `tls.certificate` is not of our own authority (a company's CA,
+    say); it is what agents are told to trust. Unset means our own authority."""
+    registration_token_s: float = 86_400.0
+    """Life of a registration token unless its maker says otherwise: the published day, which is the longest."""
+    server_keys: bool = True
+    """Whether an agent that sends no CSR gets a key made here, as the published examples do. Such a key has
+    travelled; switch it off when every agent makes its own."""
+    renew_after_expiry_s: float = 0.0
+    """How long after its end an agent's certificate may still be renewed. 0, because an end that is none would
+    surprise; hours help fleets of machines that sleep."""
+    superseded_grace_s: float = 300.0
+    """How long the previous certificate is still accepted after the first use of the new one: requests under
+    way and second connections. Later it is a sign of a copied key."""
+    token_s: float = 3_600.0
+    """Life of the token that stands beside a certificate where a proxy ends TLS."""
+    certificate_days: float = 30.0
+    """Records of certificates and registration tokens stay this long after their end, so that an agent that
+    comes back late learns why it is refused. The audit events stay as long as `journal.audit_days`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +261,7 @@ class Settings:
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
+    trust: TrustSettings = field(default_factory=TrustSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)

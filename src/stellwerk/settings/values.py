@@ -2,6 +2,7 @@
 
 import ipaddress
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +120,17 @@ def _one_of(*choices: str) -> Callable[[str], str | None]:
     return lambda value: None if value in choices else f"expected one of {', '.join(choices)}, not {value!r}"
 
 
+def _seconds_between(shortest: float, longest: float) -> Callable[[float], str | None]:
+    return lambda value: (
+        None if shortest <= value <= longest else f"expected {shortest:g} to {longest:g} seconds"
+    )
+
+
+def _trust_domain(value: str) -> str | None:
+    fits = re.fullmatch(r"[a-z0-9._-]{1,255}", value)
+    return None if fits else "expected lower-case letters, digits, '.', '-' or '_', as SPIFFE says"
+
+
 def _database_url(value: str) -> str | None:
     if value == "sqlite" or value.startswith(("postgresql://", "postgres://")):
         return None
@@ -133,11 +145,15 @@ _RULES: dict[str, Callable[..., str | None]] = {
     "database.url": _database_url,
     "access.trusted_proxies": _networks,
     "outbound.allowed_networks": _networks,
+    "trust.trust_domain": _trust_domain,
+    "trust.agent_certificate_s": _seconds_between(300, 31 * 86_400),
+    "trust.server_certificate_s": _seconds_between(3_600, 397 * 86_400),
+    "trust.registration_token_s": _seconds_between(300, 86_400),
     "work.strategy": _one_of(*STRATEGIES),
     "log.level": _one_of("debug", "info", "warning", "error"),
     "log.format": _one_of("auto", "console", "json"),
 }
-_MAY_BE_ZERO = {"limits.requests_per_s", "work.reconnect_grace_s"}
+_MAY_BE_ZERO = {"limits.requests_per_s", "trust.renew_after_expiry_s", "work.reconnect_grace_s"}
 
 
 def complaint(name: str, value: object) -> str | None:

@@ -15,6 +15,7 @@ CREATE TABLE registration_tokens (
     used_by TEXT,
     key_hash TEXT
 );
+CREATE INDEX registration_tokens_end ON registration_tokens (expires_at);
 
 CREATE TABLE deployment_agents (
     agent_id TEXT NOT NULL PRIMARY KEY,
@@ -40,6 +41,7 @@ CREATE TABLE certificates (
     root TEXT NOT NULL,
     agent_id TEXT NOT NULL,
     key_hash TEXT NOT NULL,
+    thumbprint TEXT,
     state TEXT NOT NULL,
     pem TEXT,
     not_before BIGINT NOT NULL,
@@ -48,10 +50,13 @@ CREATE TABLE certificates (
     activated_at BIGINT,
     superseded_at BIGINT,
     revoked_at BIGINT,
-    reason TEXT
+    reason TEXT,
+    cloned_at BIGINT,
+    changed_at BIGINT NOT NULL
 );
 CREATE INDEX certificates_agent ON certificates (agent_id, not_after);
 CREATE INDEX certificates_end ON certificates (not_after);
+CREATE INDEX certificates_change ON certificates (changed_at);
 
 CREATE TABLE secrets (
     name TEXT NOT NULL PRIMARY KEY,
