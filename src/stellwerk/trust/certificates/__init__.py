@@ -1,0 +1,1 @@
+"""Certificates of agents from issue to end, and who a presented one stands for."""

@@ -1,0 +1,1 @@
+"""Registration tokens: what admits a deployment agent, once."""
