@@ -29,8 +29,11 @@ class Access:
 
 
 def access_of(listener: str, host: str, server: ServerSettings, access: AccessSettings) -> Access:
-    """Derive a listener's rules from the address that it is bound to, never from a peer's."""
-    is_open = access.open_loopback and is_loopback(host)
+    """Derive a listener's rules from the address that it is bound to, never from a peer's.
+
+    Behind a proxy no listener is open: whoever reaches the proxy would be the local user.
+    """
+    is_open = access.open_loopback and is_loopback(host) and not access.trusted_proxies
     hosts = LOOPBACK_NAMES | {host} | {name.lower() for name in server.names} if is_open else None
     return Access(listener, is_open, hosts, frozenset(access.origins))
 

@@ -18,6 +18,11 @@ def test_other_listeners_are_never_open(host: str) -> None:
     assert not access_of("main", host, ServerSettings(), AccessSettings()).open
 
 
+def test_behind_a_proxy_no_listener_is_open() -> None:
+    access = AccessSettings(trusted_proxies=("127.0.0.1/32",))
+    assert not access_of("main", "127.0.0.1", ServerSettings(), access).open
+
+
 def test_a_closed_listener_answers_to_any_name() -> None:
     assert access_of("main", "0.0.0.0", ServerSettings(), AccessSettings()).hosts is None
 
