@@ -17,12 +17,12 @@ import uvicorn
 
 from stellwerk.http.protocol import Connections, bounded_protocol
 from stellwerk.http.tls import Tls
+from stellwerk.http.websocket import BoundedWebSocket
 from stellwerk.settings import AccessSettings, LimitSettings
 
 KEEP_ALIVE_S = 75
 """Idle connections are kept longer than the clients' pools keep them, so that a client is first to close."""
 
-WEBSOCKETS = "websockets-sansio"
 PING_S = 20.0
 BACKLOG = 2_048
 
@@ -55,7 +55,6 @@ class Serving:
     access: AccessSettings
     connections: Connections
     stop_timeout_s: float
-    websockets: str = WEBSOCKETS
 
 
 class Listener:
@@ -139,7 +138,7 @@ def _config(application: Callable[..., Any], serving: Serving, tls: Tls | None) 
         application,
         loop="none",
         http=bounded_protocol(serving.limits, serving.connections),
-        ws=serving.websockets,
+        ws=BoundedWebSocket,
         ws_max_size=serving.limits.websocket_frame_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=PING_S,

@@ -84,3 +84,18 @@ async def finished(api: Caller, task_id: str) -> dict[str, Any]:
     outcome: dict[str, Any] = await api.get(f"/tasks/{task_id}/result?wait_s=10")
     assert outcome["finished"], outcome
     return outcome
+
+
+async def happened(api: Caller, task_id: str, kind: str) -> None:
+    """Wait until an event of the task is in the journal."""
+    page = await api.get(f"/events?task={task_id}&kind={kind}")
+    if page["events"]:
+        return
+    query = {"task": task_id, "kind": kind, "after": page["next"]}
+    async with (
+        asyncio.timeout(WAIT_S),
+        api.session.get(f"{api.url}/events/stream", params=query, headers=api.headers) as stream,
+    ):
+        async for line in stream.content:
+            if line.startswith(b"data:"):
+                return

@@ -7,10 +7,23 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from stellwerk.http import websocket
+from stellwerk.interfaces.coordinator import agent_socket, agent_sockets, outbox
 from stellwerk.settings import Settings
 from support.plane import Caller, Plane, running_plane
 
 from .frames import connected, finished, register, state, submit
+
+HANDSHAKE = (
+    "GET {path} HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+def quick(**work: float) -> Settings:
+    """Settings with short times for the queue."""
+    settings = Settings()
+    return replace(settings, work=replace(settings.work, **work))
 
 
 async def refusal(api: Caller, path: str) -> tuple[int, str]:
@@ -259,11 +272,8 @@ async def test_stopping_server_says_so_and_closes_with_1012(tmp_path: Path):
 
 
 async def test_lost_connection_gives_the_task_to_another_after_the_grace(tmp_path: Path):
-    settings = Settings()
-    quick = replace(
-        settings, work=replace(settings.work, reconnect_grace_s=0.2, sweep_s=0.05, retry_base_s=0.1)
-    )
-    async with running_plane(tmp_path / "data", quick) as plane:
+    settings = quick(reconnect_grace_s=0.2, sweep_s=0.05, retry_base_s=0.1)
+    async with running_plane(tmp_path / "data", settings) as plane:
         api = plane.main
         await register(api, "a1")
         await register(api, "a2")
@@ -274,3 +284,31 @@ async def test_lost_connection_gives_the_task_to_another_after_the_grace(tmp_pat
             await first.expect("task_started", **mark)
         async with connected(api, "a2") as second:
             await second.expect("task_assigned", task_id=mark["task_id"], lease=2)
+
+
+async def test_agent_that_does_not_read_is_cut_off_and_its_tasks_go_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(outbox, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(agent_sockets, "CHECK_S", 0.05)
+    monkeypatch.setattr(agent_socket, "CLOSE_S", 0.05)
+    monkeypatch.setattr(websocket, "CUT_AFTER_S", 0.05)
+    async with running_plane(tmp_path / "data", quick(ack_deadline_s=0.5, sweep_s=0.05)) as plane:
+        await leave_a_deaf_agent_behind(plane.main)
+
+
+async def leave_a_deaf_agent_behind(api: Caller):
+    await register(api, "deaf")
+    await register(api, "keen")
+    reader, writer = await asyncio.open_connection(*api.url.removeprefix("http://").split(":"), limit=1024)
+    writer.write(HANDSHAKE.format(path="/agents/deaf/ws?max_concurrency=30").encode())
+    await reader.readuntil(b"\r\n\r\n")
+    # Nothing is read from here on; the buffers between the two take some megabytes.
+    tasks = [await submit(api, task_data={"padding": "x" * 900_000}) for _ in range(20)]
+    async with asyncio.timeout(20), connected(api, "keen", "?max_concurrency=30") as keen:
+        for task_id in tasks:
+            await keen.expect("task_assigned", task_id=task_id)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        async with asyncio.timeout(10):
+            await reader.readexactly(2**30)
+    writer.close()

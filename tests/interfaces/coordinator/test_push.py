@@ -11,7 +11,7 @@ from aiohttp import web
 
 from support.plane import Caller
 
-from .frames import finished, register, state, submit
+from .frames import finished, happened, register, state, submit
 
 WAIT_S = 10.0
 Answering = Callable[[dict[str, Any]], Awaitable[web.Response]]
@@ -124,9 +124,7 @@ async def test_refused_dial_is_no_attempt(api: Caller):
     port = free_port()
     await push_to(api, f"http://127.0.0.1:{port}")
     task_id = await submit(api, max_attempts=1, repeatable=False)
-    async with asyncio.timeout(WAIT_S):
-        while not (await api.get(f"/events?task={task_id}&kind=task.requeued"))["events"]:
-            await asyncio.sleep(0.02)
+    await happened(api, task_id, "task.requeued")
     async with endpoint(doubled_or_none, port) as agent:
         await agent.first()
         assert (await finished(api, task_id))["state"] == "succeeded"
