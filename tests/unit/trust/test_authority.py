@@ -35,10 +35,10 @@ def request(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
 
 def test_an_agents_certificate_is_what_a_strict_verifier_accepts(tmp_path: Path) -> None:
     authority = Authority.open("agents", tmp_path, NOW)
-    leaf = authority.sign(lambda root: profiles.agent("a-1", "stellwerk", grant(root)))
+    leaf = authority.prepare(lambda root: profiles.agent("a-1", "stellwerk", grant(root)), NOW).sign()
     verifier = (
         PolicyBuilder()
-        .store(Store([authority.current.certificate]))
+        .store(Store([authority.signer(NOW).certificate]))
         .time(leaf.not_valid_before_utc + timedelta(hours=1))
         .build_client_verifier()
     )
@@ -49,7 +49,9 @@ def test_an_agents_certificate_is_what_a_strict_verifier_accepts(tmp_path: Path)
 
 def test_a_servers_certificate_names_hosts_and_addresses(tmp_path: Path) -> None:
     authority = Authority.open("servers", tmp_path, NOW)
-    leaf = authority.sign(lambda root: profiles.server(["localhost", "127.0.0.1"], grant(root)))
+    leaf = authority.prepare(
+        lambda root: profiles.server(["localhost", "127.0.0.1"], grant(root)), NOW
+    ).sign()
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [str(name.value) for name in names] == ["localhost", "127.0.0.1"]
 
@@ -57,20 +59,36 @@ def test_a_servers_certificate_names_hosts_and_addresses(tmp_path: Path) -> None
 def test_the_roots_survive_a_restart_and_their_keys_are_private(tmp_path: Path) -> None:
     first = Authority.open("agents", tmp_path, NOW)
     again = Authority.open("agents", tmp_path, NOW)
-    assert again.current.fingerprint == first.current.fingerprint
+    assert again.signer(NOW).fingerprint == first.signer(NOW).fingerprint
     assert stat.S_IMODE((tmp_path / "root-1.key").stat().st_mode) == 0o600
 
 
 def test_a_rotation_trusts_both_roots_until_the_older_is_retired(tmp_path: Path) -> None:
     authority = Authority.open("agents", tmp_path, NOW)
-    old = authority.current
+    old = authority.signer(NOW)
     new = authority.rotate(NOW)
     assert authority.roots == (new, old)
     with pytest.raises(RotationUnderWay):
         authority.rotate(NOW)
     assert authority.retire() == old
-    assert Authority.open("agents", tmp_path, NOW).current.fingerprint == new.fingerprint
+    assert Authority.open("agents", tmp_path, NOW).signer(NOW).fingerprint == new.fingerprint
     assert authority.retire() is None
+
+
+def test_a_new_root_signs_only_when_it_has_settled(tmp_path: Path) -> None:
+    authority = Authority.open("agents", tmp_path, NOW, settling=DAY)
+    later = NOW + 10 * 86_400_000_000
+    old, new = authority.signer(NOW), authority.rotate(later)
+    assert authority.signer(later + 86_399_000_000) == old
+    assert authority.signer(later + 86_400_000_000) == new
+
+
+def test_what_was_prepared_is_signed_once(tmp_path: Path) -> None:
+    authority = Authority.open("agents", tmp_path, NOW)
+    prepared = authority.prepare(lambda root: profiles.agent("a-1", "stellwerk", grant(root)), NOW)
+    prepared.sign()
+    with pytest.raises(RuntimeError):
+        prepared.sign()
 
 
 @pytest.mark.parametrize("harm", ["readable", "foreign", "missing"])
@@ -98,14 +116,14 @@ def test_a_damaged_root_is_refused_with_what_would_help(tmp_path: Path, harm: st
 def test_the_lint_refuses_what_no_profile_promises(tmp_path: Path, complaint: str, wrong: dict) -> None:
     authority = Authority.open("agents", tmp_path, NOW)
     with pytest.raises(LintFailed, match=complaint):
-        authority.sign(lambda root: profiles.agent("a-1", "stellwerk", grant(root, **wrong)))
+        authority.prepare(lambda root: profiles.agent("a-1", "stellwerk", grant(root, **wrong)), NOW)
 
 
 def test_the_lint_refuses_an_authority_as_a_leaf(tmp_path: Path) -> None:
     authority = Authority.open("agents", tmp_path, NOW)
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     with pytest.raises(LintFailed):
-        authority.sign(lambda _: profiles.root("evil", key, NOW))
+        authority.prepare(lambda _: profiles.root("evil", key, NOW), NOW)
 
 
 def test_a_request_gives_its_key_and_nothing_else() -> None:

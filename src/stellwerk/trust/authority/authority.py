@@ -1,15 +1,22 @@
-"""An authority: the roots of one purpose, the newest of which signs.
+"""An authority: the roots of one purpose.
 
-Rotation adds a root. Both are trusted until the older's last leaf has ended; then `retire` forgets the older
-one. Two authorities exist side by side, one for agents and one for servers: neither can make the other's
-certificates.
+Rotation adds a root. It is trusted at once, but signs only when it has settled, that is when everybody who
+verifies has had the time to learn of it: replicas that read the same folder, or agents that get the new bundle
+with their renewals. Until then the older one signs. Both stay trusted until the older's last leaf has ended;
+then `retire` forgets the older one. Two authorities exist side by side, one for agents and one for servers:
+neither can make the other's certificates.
+
+Signing goes in two steps, `prepare` (describe and lint) and `Prepared.sign`, so that the serial can be
+recorded in between.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
 
+from stellwerk.trust.authority import profiles
 from stellwerk.trust.authority.linting import lint_leaf
 from stellwerk.trust.authority.roots import Root, RootUnusable, load_root, make_root, save_root
 
@@ -21,30 +28,49 @@ class RotationUnderWay(Exception):
     """Refuse to rotate again while an older root is still trusted."""
 
 
+class Prepared:
+    """A certificate that was described and linted; it can be signed once."""
+
+    def __init__(self, builder: x509.CertificateBuilder, root: Root) -> None:
+        self._builder: x509.CertificateBuilder | None = builder
+        self.root = root
+
+    def sign(self) -> x509.Certificate:
+        """Sign. A second time is a fault of the caller: one intent, one certificate."""
+        builder, self._builder = self._builder, None
+        if builder is None:
+            raise RuntimeError("this certificate was signed before")
+        return self.root.sign(builder)
+
+
 class Authority:
     """One purpose's roots, kept in a folder as `root-N.pem` and `root-N.key`."""
 
-    def __init__(self, name: str, folder: Path, roots: dict[int, Root]) -> None:
+    def __init__(self, name: str, folder: Path, roots: dict[int, Root], settling: timedelta) -> None:
         self.name = name
         self._folder = folder
         self._roots = roots
+        self._settling = settling
 
     @classmethod
-    def open(cls, name: str, folder: Path, now_us: int) -> "Authority":
-        """Read the roots of the folder, or make the first. Raises RootUnusable."""
+    def open(cls, name: str, folder: Path, now_us: int, *, settling: timedelta = timedelta()) -> "Authority":
+        """Read the roots of the folder, or make the first. Raises RootUnusable.
+
+        `settling` is how long an added root is only trusted before it signs.
+        """
         numbers = sorted(int(file.stem.removeprefix("root-")) for file in folder.glob("root-*.pem"))
         roots = {number: root for number in numbers if (root := load_root(folder, f"root-{number}"))}
         if len(roots) > ROOTS:
             raise RootUnusable(f"{folder} holds {len(roots)} roots; remove those that are over")
-        authority = cls(name, folder, roots)
+        authority = cls(name, folder, roots, settling)
         if not roots:
             authority._add(1, now_us)
         return authority
 
-    @property
-    def current(self) -> Root:
-        """The root that signs."""
-        return self._roots[max(self._roots)]
+    def signer(self, now_us: int) -> Root:
+        """Return the root that signs now: the newest that has settled, else the oldest."""
+        settled = [root for root in self.roots if root.begins + self._settling <= profiles.instant(now_us)]
+        return settled[0] if settled else self.roots[-1]
 
     @property
     def roots(self) -> tuple[Root, ...]:
@@ -56,15 +82,15 @@ class Authority:
         """Every trusted root as PEM text."""
         return "".join(root.pem for root in self.roots)
 
-    def sign(self, describe: Callable[[Root], x509.CertificateBuilder]) -> x509.Certificate:
-        """Describe a leaf for the current root, lint it, sign it. Raises LintFailed and signs nothing."""
-        root = self.current
+    def prepare(self, describe: Callable[[Root], x509.CertificateBuilder], now_us: int) -> Prepared:
+        """Describe a leaf for the root that signs now, and lint it. Raises LintFailed."""
+        root = self.signer(now_us)
         builder = describe(root)
         lint_leaf(builder, root.certificate)
-        return root.sign(builder)
+        return Prepared(builder, root)
 
     def rotate(self, now_us: int) -> Root:
-        """Add a root, which signs from now on. Raises RotationUnderWay."""
+        """Add a root, which signs when it has settled. Raises RotationUnderWay."""
         if len(self._roots) >= ROOTS:
             raise RotationUnderWay(f"the {self.name} authority already has {len(self._roots)} roots")
         return self._add(max(self._roots) + 1, now_us)

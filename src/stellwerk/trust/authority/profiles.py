@@ -40,8 +40,13 @@ class Grant:
 
 def validity(now_us: int, lifetime: timedelta) -> Validity:
     """Return the validity of a certificate made now; certificates know whole seconds only."""
-    now = datetime.fromtimestamp(now_us // 1_000_000, UTC)
+    now = instant(now_us)
     return Validity(now - BACKDATE, now + lifetime)
+
+
+def instant(now_us: int) -> datetime:
+    """Return the whole second of an instant in microseconds."""
+    return datetime.fromtimestamp(now_us // 1_000_000, UTC)
 
 
 def root(name: str, key: EllipticCurvePublicKey, now_us: int) -> x509.CertificateBuilder:

@@ -7,6 +7,7 @@ rename: a process killed in between leaves a key that nobody uses, never a certi
 import hashlib
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -43,6 +44,11 @@ class Root:
         """SHA-256 of the DER certificate in hex: what people compare and agents pin."""
         return hashlib.sha256(self.certificate.public_bytes(Encoding.DER)).hexdigest()
 
+    @property
+    def begins(self) -> datetime:
+        """When it was made, as far as its certificate says."""
+        return self.certificate.not_valid_before_utc + profiles.BACKDATE
+
     def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
         """Sign what has been linted."""
         return builder.sign(self.key, SHA256())
@@ -58,8 +64,8 @@ def save_root(root: Root, folder: Path, name: str) -> None:
     """Write `NAME.key` and `NAME.pem` durably."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     secret = root.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _write_durably(folder / f"{name}.key", secret, 0o600)
-    _write_durably(folder / f"{name}.pem", root.pem.encode(), 0o644)
+    write_durably(folder / f"{name}.key", secret, 0o600)
+    write_durably(folder / f"{name}.pem", root.pem.encode(), 0o644)
 
 
 def load_root(folder: Path, name: str) -> Root | None:
@@ -81,7 +87,8 @@ def load_root(folder: Path, name: str) -> Root | None:
     return Root(key, certificate)
 
 
-def _write_durably(path: Path, content: bytes, mode: int) -> None:
+def write_durably(path: Path, content: bytes, mode: int) -> None:
+    """Replace the file as a whole: readers see the old or the new content, also after a crash."""
     temporary = path.with_suffix(path.suffix + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:
