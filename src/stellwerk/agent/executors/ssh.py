@@ -4,6 +4,11 @@ The key of the other machine is pinned: by the task (`hostKey` or `hostFingerpri
 `known_hosts`. A machine whose key is not known is refused; nothing is learnt on first use. Keys to log in
 with come as credentials of the task (`ssh.privateKey`, `ssh.passphrase`, `ssh.password`) or lie in the
 agent's `ssh/` folder and are named by `keyRef`.
+
+A command must end when its task does, and sshd is no help: it kills nothing when a connection without a
+terminal closes, and ignores signals to root's commands. So the shell tells its process id in its first
+line on stderr, which is taken out again, and its process group (sshd starts each command in one of its
+own) is killed by a second command. That takes a POSIX shell on the other machine.
 """
 
 from __future__ import annotations
@@ -14,8 +19,10 @@ import binascii
 import contextlib
 import hashlib
 import importlib.util
+import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from msgspec import Meta
@@ -140,20 +147,23 @@ class Ssh:
 
         async with self._connected(wanted, job.credentials) as connection:
             report.progress(10, f"connected to {wanted.host}")
+            mark = f"stellwerk-{job.task_id}:".encode()
+            line = f"echo {shlex.quote(mark.decode())}$$ >&2; {wanted.command}"
             try:
-                process = await connection.create_process(wanted.command, encoding=None)
+                process = await connection.create_process(line, encoding=None)
             except asyncssh.Error as error:
                 raise Failed("ssh.refused", f"{wanted.host} did not start the command: {error}") from error
+            remote = Remote(connection, process)
             try:
                 if wanted.stdin is not None:
                     process.stdin.write(wanted.stdin.encode())
                 process.stdin.write_eof()
                 out, err = await asyncio.gather(
-                    _tail(process.stdout, "info", report), _tail(process.stderr, "warning", report)
+                    _tail(process.stdout, "info", report), remote.errors(mark, report)
                 )
                 done = await process.wait(check=False)
             except BaseException:
-                await _end(process)
+                await remote.end()
                 raise
         result = {
             "exitCode": done.exit_status,
@@ -281,31 +291,62 @@ def _pinned_client(fingerprint: str | None) -> asyncssh.SSHClient:
     return Pinned()
 
 
-async def _tail(stream: asyncssh.SSHReader[bytes], level: str, report: Report) -> str:
-    """Log a stream line by line and keep its end."""
-    kept = pending = b""
-    while chunk := await stream.read(16384):
+async def _tail(stream: asyncssh.SSHReader[bytes], level: str, report: Report, kept: bytes = b"") -> str:
+    """Log a stream line by line and keep its end; `kept` was read before."""
+    pending = b""
+    chunk = kept
+    kept = b""
+    while chunk := chunk or await stream.read(16384):
         kept = (kept + chunk)[-TAIL_BYTES:]
         *lines, pending = (pending + chunk).split(b"\n")
         if len(pending) > LINE_LIMIT:
             lines, pending = [*lines, pending], b""
         for line in lines:
             report.log(level, line[:LINE_LIMIT].decode(errors="replace"))
+        chunk = b""
     if pending:
         report.log(level, pending.decode(errors="replace"))
     return kept.decode(errors="replace")
 
 
-async def _end(process: asyncssh.SSHClientProcess[bytes]) -> None:
-    """End a remote command: TERM, then KILL. sshd sends both to the whole process group."""
-    import asyncssh
+@dataclass(slots=True)
+class Remote:
+    """A running command and what it takes to end it."""
 
-    with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
-        process.send_signal("TERM")
-        try:
-            async with asyncio.timeout(STOP_GRACE_S):
-                await process.wait_closed()
-        except TimeoutError:
-            process.send_signal("KILL")
-            async with asyncio.timeout(STOP_GRACE_S):
-                await process.wait_closed()
+    connection: asyncssh.SSHClientConnection
+    process: asyncssh.SSHClientProcess[bytes]
+    group: int | None = None
+    """Its process group; None until the shell has told it, and for good where it is no POSIX shell."""
+
+    async def errors(self, mark: bytes, report: Report) -> str:
+        """Log stderr and keep its end, without the line that tells the process id."""
+        before = b""
+        # A login script may speak first.
+        for _ in range(20):
+            line = await self.process.stderr.readline()
+            if line.startswith(mark) and line[len(mark) :].strip().isdigit():
+                self.group = int(line[len(mark) :])
+                break
+            before += line
+            if not line.endswith(b"\n"):
+                break
+        return await _tail(self.process.stderr, "warning", report, before)
+
+    async def end(self) -> None:
+        """End the command: TERM, then KILL."""
+        import asyncssh
+
+        with contextlib.suppress(asyncssh.Error, OSError, TimeoutError):
+            for signal in ("TERM", "KILL"):
+                async with asyncio.timeout(STOP_GRACE_S):
+                    await self._signal(signal)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_GRACE_S):
+                        await self.process.wait_closed()
+                        return
+
+    async def _signal(self, signal: str) -> None:
+        if self.group is None:
+            self.process.send_signal(signal)
+        else:
+            await self.connection.run(f"kill -{signal} -{self.group}", check=False)
