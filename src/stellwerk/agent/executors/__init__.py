@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from stellwerk.agent.executors.compose import Compose
 from stellwerk.agent.executors.docker import DockerPull, DockerStop
 from stellwerk.agent.executors.docker_run import DockerRun
 from stellwerk.agent.executors.executor import Executor
@@ -30,6 +31,7 @@ def available(settings: ExecutorSettings) -> dict[str, Executor]:
         DockerPull(settings, turns),
         DockerRun(settings, turns),
         DockerStop(settings, turns),
+        Compose(settings, turns),
         HealthCheck(settings, turns),
         Inspect(settings, turns),
         Stickers(settings),

@@ -146,9 +146,9 @@ def create_body(spec: ContainerSpec, labels: Mapping[str, str]) -> dict[str, Any
     }
     body |= {name: value for name, value in optional.items() if value is not None}
     if spec.networks:
-        body["NetworkingConfig"] = {
-            "EndpointsConfig": {name: {"Aliases": list(aliases)} for name, aliases in spec.networks.items()}
-        }
+        # Docker takes one network here; the others are connected before the start.
+        name, aliases = next(iter(spec.networks.items()))
+        body["NetworkingConfig"] = {"EndpointsConfig": {name: {"Aliases": list(aliases)}}}
     return body
 
 

@@ -33,6 +33,8 @@ PREVIOUS_LABEL: Final = "stellwerk.previous"
 PREVIOUS_RAN_LABEL: Final = "stellwerk.previous-ran"
 IMAGE_LABEL: Final = "stellwerk.image"
 
+NOT_STARTED: Final = frozenset({"created", "configured", "initialized"})
+
 FAILED_GRACE_S: Final = 5
 """A new container that is no good gets no more time to stop: the previous one waits for its place."""
 
@@ -75,7 +77,7 @@ class Replacement:
             await self._set_aside(previous)
         if name_of(new) != self.name:
             await rename(self.engine, self.new_id, self.name)
-        if new["State"]["Status"] in {"created", "configured", "initialized"}:
+        if new["State"]["Status"] in NOT_STARTED:
             await self._start()
 
     async def commit(self) -> None:
@@ -108,7 +110,7 @@ class Replacement:
         state = (await self._new())["State"]
         if state.get("Running") and not state.get("Restarting"):
             return
-        if state.get("Status") in {"created", "configured", "initialized"}:
+        if state.get("Status") in NOT_STARTED:
             return
         said = (await self.engine.logs(self.new_id)).strip()[-2000:]
         code = int(state.get("ExitCode") or 0)
@@ -189,6 +191,7 @@ async def begin(
     """
     if own := await begun(engine, job.task_id, spec.name):
         report.log("info", f"adopting {spec.name}, which this task had created")
+        await _connect(engine, own, spec)
         return resumed(engine, report, own)
     previous = await engine.inspect(spec.name)
     if previous is not None:
@@ -214,6 +217,7 @@ async def begin(
     found = await engine.inspect(made["Id"])
     if found is None:
         raise Failed("docker.vanished", f"{spec.name} vanished right after it was created", retriable=True)
+    await _connect(engine, found, spec)
     return resumed(engine, report, found)
 
 
@@ -314,6 +318,17 @@ def start_failure(name: str, error: EngineError) -> Failed:
             "docker.port_taken", f"{name}: a port it publishes is taken: {error.message}", retriable=True
         )
     return Failed("docker.start_failed", f"{name} does not start: {error.message}")
+
+
+async def _connect(engine: Engine, new: Mapping[str, Any], spec: ContainerSpec) -> None:
+    """Connect a container that has not started yet to its further networks."""
+    connected = (new.get("NetworkSettings") or {}).get("Networks") or {}
+    if new["State"]["Status"] not in NOT_STARTED:
+        return
+    for name, aliases in list(spec.networks.items())[1:]:
+        if name not in connected:
+            body = {"Container": new["Id"], "EndpointConfig": {"Aliases": list(aliases)}}
+            await engine.post(f"/networks/{name}/connect", body)
 
 
 def _may_replace(previous: Mapping[str, Any], name: str, replace: bool) -> None:
