@@ -9,20 +9,21 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from litestar import Request, WebSocket, delete, get, post, websocket
-from litestar.params import FromPath, FromQuery, JSONBody
 
 from stellwerk.clock import SystemClock
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.http.access import LOOPBACK_NAMES, Access
-from stellwerk.http.application import build_application
 from stellwerk.http.audit import RefusalAudit
-from stellwerk.http.auth import Authentication
+from stellwerk.http.auth import Authentication, check_scope
 from stellwerk.http.body import Bodies
+from stellwerk.http.documentation import PAGES, documentation
+from stellwerk.http.endpoint import Endpoint
 from stellwerk.http.gate import Gate, Interface
 from stellwerk.http.listener import Listener, Serving, bind
-from stellwerk.http.problem import Problem, Rendered
+from stellwerk.http.operation import Answer, Call, Handle, Operation
+from stellwerk.http.problem import Problem, Rendered, RenderProblem
 from stellwerk.http.protocol import Connections
+from stellwerk.http.router import Router
 from stellwerk.http.tls import Tls
 from stellwerk.journal.event import Event
 from stellwerk.settings import AccessSettings, LimitSettings
@@ -43,6 +44,12 @@ class Task(msgspec.Struct):
     name: str
     data: Any = None
     size: int = 0
+
+
+class Wait(msgspec.Struct):
+    """The query of one of its routes."""
+
+    wait_s: int = 0
 
 
 class FakeKeys:
@@ -91,17 +98,28 @@ class Seen:
         self.entered = asyncio.Event()
 
 
+def operation(method: str, path: str, handle: Handle, scope: Scope | None, **more: Any) -> Operation:
+    """Describe a route in as many words as a test needs."""
+    return Operation(
+        method=method, path=path, handle=handle, scope=scope, summary="", tag="", gives="", **more
+    )
+
+
+def routed(operations: Sequence[Operation], render: RenderProblem, sockets: Any = None) -> Router:
+    """Route operations that refuse with Problems only."""
+    return Router([Endpoint(one, render, lambda error: None) for one in operations], render, sockets)
+
+
 def tasks_interface(seen: Seen) -> Interface:
     """Build an interface with one route of every kind."""
 
-    @post("/tasks", opt={"scope": Scope.TASKS_SUBMIT}, status_code=200)
-    async def submit(data: JSONBody[Task], request: Request[Any, Any, Any]) -> dict[str, Any]:
-        seen.tasks.append(data)
-        seen.bodies.append(await request.body())
-        return {"name": data.name, "principal": request.scope["state"]["principal"].id}
+    async def submit(call: Call[Task, None]) -> Answer:
+        seen.tasks.append(call.body)
+        seen.bodies.append(call.raw)
+        return msgspec.json.encode({"name": call.body.name, "principal": call.principal.id})
 
-    @get("/tasks/{task_id:str}", opt={"scope": Scope.TASKS_READ})
-    async def one(task_id: FromPath[str], wait_s: FromQuery[int] = 0) -> dict[str, Any]:
+    async def one(call: Call[None, Wait]) -> Answer:
+        task_id = call.path["task_id"]
         if task_id == "broken":
             raise RuntimeError("a secret in a traceback")
         if task_id == "unavailable":
@@ -111,35 +129,52 @@ def tasks_interface(seen: Seen) -> Interface:
         if task_id == "slow":
             seen.entered.set()
             await seen.release.wait()
-        return {"task": task_id, "wait_s": wait_s}
+        return msgspec.json.encode({"task": task_id, "wait_s": call.query.wait_s})
 
-    @delete("/tasks/{task_id:str}", opt={"scope": Scope.TASKS_ADMIN}, status_code=200)
-    async def remove(task_id: FromPath[str]) -> None:
-        return None
+    async def remove(call: Call[None, None]) -> Answer:
+        return b"null"
 
-    @get("/health", opt={"scope": None})
-    async def health() -> dict[str, str]:
-        return {"status": "healthy"}
+    async def health(call: Call[None, None]) -> Answer:
+        return b'{"status":"healthy"}'
 
-    @websocket("/tasks/ws", opt={"scope": Scope.TASKS_READ})
-    async def socket(socket: WebSocket[Any, Any, Any]) -> None:
-        if socket.query_params.get("as") == "nobody":
+    operations = [
+        operation("POST", "/tasks", submit, Scope.TASKS_SUBMIT, takes=Task),
+        operation("GET", "/tasks/{task_id}", one, Scope.TASKS_READ, query=Wait),
+        operation("DELETE", "/tasks/{task_id}", remove, Scope.TASKS_ADMIN),
+        operation("GET", "/health", health, None),
+        *documentation("Tasks", lambda: {"openapi": "3.1.0", "paths": {}}),
+    ]
+    own = ("/tasks", "/v1/tasks", "/health", "/docs", "/openapi.json")
+    return Interface(
+        "tasks",
+        routed(operations, tasks_shape, echo(seen)),
+        tasks_shape,
+        lambda path: max(len(p) * path.startswith(p) for p in own),
+        _plain,
+        PAGES | {"/health"},
+    )
+
+
+def echo(seen: Seen) -> Any:
+    """Make the WebSockets of the tiny interface: `/tasks/ws` welcomes and says everything again."""
+
+    async def socket(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != "/tasks/ws":
+            raise Problem.not_found()
+        check_scope(Scope.TASKS_READ, scope["state"]["principal"])
+        if scope["query_string"] == b"as=nobody":
             raise Problem.not_found("Agent not found")
-        await socket.accept()
-        await socket.send_text("welcome")
+        assert await receive() == {"type": "websocket.connect"}
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "welcome"})
         try:
-            while (message := await socket.receive())["type"] == "websocket.receive":
-                await socket.send_text(message.get("text") or "")
+            while (message := await receive())["type"] == "websocket.receive":
+                await send({"type": "websocket.send", "text": message.get("text") or ""})
             seen.closed.append(message["code"])
         finally:
             seen.socket_closed.set()
 
-    handlers = [submit, one, remove, health, socket]
-    application = build_application("tasks", handlers, tasks_shape, lambda: {"openapi": "3.1.0", "paths": {}})
-    own = ("/tasks", "/v1/tasks", "/health", "/docs", "/openapi.json")
-    return Interface(
-        "tasks", application, tasks_shape, lambda path: max(len(p) * path.startswith(p) for p in own), _plain
-    )
+    return socket
 
 
 def _plain(path: str) -> str | None:
@@ -147,14 +182,13 @@ def _plain(path: str) -> str | None:
 
 
 def other_interface() -> Interface:
-    """Build a second interface whose paths begin with the first one's."""
+    """Build a second interface whose paths begin with the first one's; it has no WebSockets."""
 
-    @get("/tasks/special/{name:str}", opt={"scope": Scope.EVENTS_READ})
-    async def special(name: FromPath[str]) -> dict[str, str]:
-        return {"special": name}
+    async def special(call: Call[None, None]) -> Answer:
+        return msgspec.json.encode({"special": call.path["name"]})
 
-    application = build_application("other", [special], other_shape)
-    return Interface("other", application, other_shape, lambda path: 14 * path.startswith("/tasks/special"))
+    router = routed([operation("GET", "/tasks/special/{name}", special, Scope.EVENTS_READ)], other_shape)
+    return Interface("other", router, other_shape, lambda path: 14 * path.startswith("/tasks/special"))
 
 
 @dataclass(frozen=True, slots=True)

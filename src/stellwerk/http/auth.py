@@ -1,4 +1,4 @@
-"""Authentication: from a request's headers to a principal."""
+"""Authentication: from a request's headers to a principal, and whether that one may."""
 
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from stellwerk.http.problem import Problem
 from stellwerk.settings import LimitSettings
 from stellwerk.trust.keys import KeyRefused
 from stellwerk.trust.principal import ANONYMOUS, LOCAL, Principal
+from stellwerk.trust.scopes import Scope
 
 
 class Authenticator(Protocol):
@@ -53,6 +54,14 @@ class Authentication:
         wait_s = self._requests.take(caller, self._clock.now_us())
         if wait_s:
             raise Problem.too_many("Too many requests", wait_s)
+
+
+def check_scope(required: Scope, principal: Principal) -> None:
+    """Raise a 401 or 403 Problem unless the principal has the scope."""
+    if principal is ANONYMOUS:
+        raise Problem.unauthenticated("Send an API key: Authorization: Bearer …, or X-API-Key")
+    if not principal.may(required):
+        raise Problem.forbidden(f"This needs the scope {required.value}", "missing_scope")
 
 
 def _token(headers: dict[bytes, bytes]) -> str | None:

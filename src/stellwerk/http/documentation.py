@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Response, get
-from litestar.handlers import HTTPRouteHandler
+
+from stellwerk.http.operation import JSON, Answer, Call, Operation, Raw
 
 JsonObject = dict[str, Any]
 
@@ -40,6 +40,12 @@ POLICY = (
     "img-src 'self' data:; connect-src 'self'"
 )
 DAY_S = 86_400
+HTML = "text/html; charset=utf-8"
+ASSETS = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "start.js": "text/javascript; charset=utf-8",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +57,15 @@ class Document:
     description: str = ""
 
 
-def documentation(title: str, document: Callable[[], JsonObject]) -> list[HTTPRouteHandler]:
-    """Make the handlers of `/openapi.json` and `/docs`, which are public; `document` is asked once, at
-    first use."""
+def documentation(title: str, document: Callable[[], JsonObject]) -> list[Operation]:
+    """Make the operations of `/openapi.json` and `/docs`, which are public and describe themselves nowhere;
+    `document` is asked once, at first use."""
     encoded = functools.cache(lambda: msgspec.json.encode(document()))
-
-    @get("/openapi.json", opt=_PUBLIC, include_in_schema=False, sync_to_thread=False)
-    def openapi() -> Response[bytes]:
-        return Response(encoded(), media_type="application/json")
-
-    @get("/docs", opt=_PUBLIC, include_in_schema=False, sync_to_thread=False)
-    def docs() -> Response[str]:
-        headers = {"content-security-policy": POLICY}
-        return Response(PAGE.format(title=title), media_type=MediaType.HTML, headers=headers)
-
-    return [openapi, docs, *_ASSETS]
+    return [
+        _page("/openapi.json", JSON, encoded),
+        _page("/docs", HTML, PAGE.format(title=title).encode, (b"content-security-policy", POLICY.encode())),
+        *(_asset(name, media_type) for name, media_type in ASSETS.items()),
+    ]
 
 
 def merge(head: Document, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> JsonObject:
@@ -127,13 +127,19 @@ def _with_references(value: Any, renamed: dict[str, str]) -> Any:
     return renamed.get(value, value) if isinstance(value, str) else value
 
 
-def _asset(name: str, media_type: str) -> HTTPRouteHandler:
-    @get(f"/docs/{name}", opt=_PUBLIC, include_in_schema=False, sync_to_thread=False, name=f"docs {name}")
-    def asset() -> Response[bytes]:
-        headers = {"content-encoding": "gzip", "cache-control": f"max-age={DAY_S}"}
-        return Response(_compressed(name), media_type=media_type, headers=headers)
+def _asset(name: str, media_type: str) -> Operation:
+    compressed = functools.partial(_compressed, name)
+    cached = (b"cache-control", b"max-age=%d" % DAY_S)
+    return _page(f"/docs/{name}", media_type, compressed, (b"content-encoding", b"gzip"), cached)
 
-    return asset
+
+def _page(path: str, media_type: str, make: Callable[[], bytes], *headers: tuple[bytes, bytes]) -> Operation:
+    async def page(call: Call[None, None]) -> Answer:
+        return Raw(make(), media_type, headers=headers)
+
+    return Operation(
+        method="GET", path=path, handle=page, scope=None, summary="", tag="documentation", gives=media_type
+    )
 
 
 @functools.cache
@@ -144,12 +150,5 @@ def _compressed(name: str) -> bytes:
     return gzip.compress(plain, 6, mtime=0)
 
 
-_PUBLIC = {"scope": None}
-_ASSETS = [
-    _asset("swagger-ui.css", "text/css"),
-    _asset("swagger-ui-bundle.js", "text/javascript"),
-    _asset("start.js", "text/javascript"),
-]
-
-PAGES = frozenset(path for handler in documentation("", dict) for path in handler.paths)
+PAGES = frozenset(page.path for page in documentation("", dict))
 """Paths of the document and its page."""

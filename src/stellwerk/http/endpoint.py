@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from stellwerk.database.errors import DatabaseUnavailable
-from stellwerk.http.application import check_scope
+from stellwerk.http.auth import check_scope
 from stellwerk.http.operation import JSON, Answer, Call, Operation, Raw, Streaming
 from stellwerk.http.problem import Problem, RenderProblem
 from stellwerk.http.streaming import CallerGone, Receive, Send, stream

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from litestar import Litestar
 
 from stellwerk.http import cors
 from stellwerk.http.access import Access, host_name, is_foreign
-from stellwerk.http.application import public_paths
 from stellwerk.http.audit import RefusalAudit, Refused
 from stellwerk.http.auth import Authentication
 from stellwerk.http.body import JSON, Bodies, ClientLeft, Receive, replay
@@ -64,9 +62,8 @@ class Interface:
     """Length of the prefix that makes a path its own, 0 if it is not (a bool will do). The longest wins."""
     rewrite: Callable[[str], str | None] | None = None
     """The plain path of an alias (`/v1/agents/x` → `/agents/x`), None to keep it. Asked for owned paths."""
-    public: frozenset[str] | None = None
-    """Plain paths that need no credentials on a closed listener either. None asks the Litestar application
-    for the routes without parameters whose scope is None."""
+    public: frozenset[str] = frozenset()
+    """Plain paths that need no credentials on a closed listener either."""
 
 
 class Gate:
@@ -83,7 +80,7 @@ class Gate:
         audit: RefusalAudit | None = None,
     ) -> None:
         self._access = access
-        self._interfaces = [(interface, _public(interface)) for interface in interfaces]
+        self._interfaces = interfaces
         self._fallback = fallback
         self._authentication = authentication
         self._bodies = bodies
@@ -102,7 +99,7 @@ class Gate:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         extra = self._identify_request(scope, headers)
-        interface, public = self._interface_of(scope["path"])
+        interface = self._interface_of(scope["path"])
         render = self._fallback if interface is None else interface.render_problem
         exchange = Exchange(scope, send, render, extra=extra, note=self._note)
         try:
@@ -110,7 +107,7 @@ class Gate:
                 self._check_page(scope, headers)
                 await exchange.respond(204, cors.preflight_headers(headers), b"")
                 return
-            application = self._admit(interface, public, scope, headers)
+            application = self._admit(interface, scope, headers)
             body = await self._bodies.read(headers, receive)
             if body and headers.get(b"content-type") != JSON:
                 scope["headers"] = _as_json(scope["headers"])
@@ -135,11 +132,11 @@ class Gate:
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         self._identify_request(scope, headers)
-        interface, public = self._interface_of(scope["path"])
+        interface = self._interface_of(scope["path"])
         render = self._fallback if interface is None else interface.render_problem
         exchange = WebSocketExchange(scope, receive, send, render=render, note=self._note)
         try:
-            application = self._admit(interface, public, scope, headers)
+            application = self._admit(interface, scope, headers)
             await application(scope, exchange.receive, exchange.send)
         except Problem as problem:
             await exchange.refuse(problem)
@@ -167,16 +164,16 @@ class Gate:
                 extra += cors.allow_headers(origin)
         return extra
 
-    def _interface_of(self, path: str) -> tuple[Interface | None, frozenset[str]]:
-        best, longest, public = None, 0, frozenset[str]()
-        for interface, its_public in self._interfaces:
+    def _interface_of(self, path: str) -> Interface | None:
+        best, longest = None, 0
+        for interface in self._interfaces:
             length = interface.owns(path)
             if length > longest:
-                best, longest, public = interface, length, its_public
-        return best, public
+                best, longest = interface, length
+        return best
 
     def _admit(
-        self, interface: Interface | None, public: frozenset[str], scope: Scope, headers: dict[bytes, bytes]
+        self, interface: Interface | None, scope: Scope, headers: dict[bytes, bytes]
     ) -> AsgiApplication:
         """Pass the checks that need no body; raise a Problem for the first that fails."""
         self._check_page(scope, headers)
@@ -186,7 +183,7 @@ class Gate:
             scope["path"] = interface.rewrite(scope["path"]) or scope["path"]
         peer = _peer(scope)
         principal = self._authentication.identify(headers, peer, self._access.open)
-        if principal is ANONYMOUS and scope["path"] not in public:
+        if principal is ANONYMOUS and scope["path"] not in interface.public:
             raise Problem.unauthenticated("Send an API key: Authorization: Bearer …, or X-API-Key")
         scope["state"]["principal"] = principal
         self._authentication.throttle(principal, peer)
@@ -230,12 +227,6 @@ class Gate:
             request_id=state["request_id"],
         )
         self._audit.note(refused)
-
-
-def _public(interface: Interface) -> frozenset[str]:
-    if interface.public is None and isinstance(interface.application, Litestar):
-        return public_paths(interface.application)
-    return interface.public or frozenset()
 
 
 def _is_draining(scope: Scope) -> bool:

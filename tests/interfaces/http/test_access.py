@@ -167,6 +167,7 @@ async def test_a_websocket_is_refused_by_its_application_over_http(closed: Liste
         ({"x-api-key": "submitter"}, "/tasks/ws", 403),
         ({"x-api-key": "reader"}, "/tasks/ws?as=nobody", 404),
         ({"x-api-key": "reader"}, "/tasks/no/socket/here", 404),
+        ({"x-api-key": "reader"}, "/tasks/special/ws", 404),
     ):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await closed.session.ws_connect(closed.url + path, headers=headers)

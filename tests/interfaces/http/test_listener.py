@@ -5,20 +5,18 @@ import errno
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import aiohttp
 import pytest
-from litestar import get
-from litestar.response import ServerSentEvent
 
-from stellwerk.http.application import build_application
 from stellwerk.http.gate import Interface
 from stellwerk.http.listener import bind
+from stellwerk.http.operation import Answer, Call, Streaming
 from stellwerk.http.tls import Tls
 from support.certificates import write_certificate
-from support.listening import Listening, listening, tasks_shape
+from support.listening import Listening, listening, operation, routed, tasks_shape
 
 
 def peer_name(port: int) -> str:
@@ -156,18 +154,18 @@ async def test_a_stopped_listener_takes_no_connection(served: Listening) -> None
 async def test_an_endless_stream_ends_when_the_listener_stops() -> None:
     ended = asyncio.Event()
 
-    @get("/stream", opt={"scope": None})
-    async def stream() -> ServerSentEvent:
-        async def events() -> AsyncIterator[str]:
+    async def stream(call: Call[None, None]) -> Answer:
+        async def events() -> AsyncGenerator[bytes, None]:
             try:
-                yield "first"
+                yield b"data: first\n\n"
                 await asyncio.Event().wait()
             finally:
                 ended.set()
 
-        return ServerSentEvent(events())
+        return Streaming(events(), "text/event-stream")
 
-    interface = Interface("stream", build_application("stream", [stream], tasks_shape), tasks_shape)
+    router = routed([operation("GET", "/stream", stream, None)], tasks_shape)
+    interface = Interface("stream", router, tasks_shape, public=frozenset({"/stream"}))
     async with listening(interfaces=[interface], stop_timeout_s=10) as served:
         async with served.session.get(served.url + "/stream") as answer:
             assert b"first" in await answer.content.readline()

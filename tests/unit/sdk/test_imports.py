@@ -8,7 +8,7 @@ import sys
 import stellwerk.sdk
 own = {name for name in sys.modules if name.split(".")[0] == "stellwerk"}
 print(sorted(name for name in own if name != "stellwerk" and not name.startswith("stellwerk.sdk")))
-print(sorted({"litestar", "uvicorn", "uvloop", "asyncpg", "typer", "rich", "sqlite3"} & set(sys.modules)))
+print(sorted({"uvicorn", "uvloop", "asyncpg", "typer", "rich", "sqlite3"} & set(sys.modules)))
 """
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 from stellwerk.clock import Clock
 from stellwerk.fleet.errors import UnknownAgent
 from stellwerk.fleet.service import Fleet
-from stellwerk.http.application import check_scope
+from stellwerk.http.auth import check_scope
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator.agent_socket import (
     NOT_YOURS,

@@ -13,7 +13,6 @@ from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.fleet.service import Fleet
-from stellwerk.http.application import build_application
 from stellwerk.http.description import describe
 from stellwerk.http.documentation import PAGES, Document, documentation
 from stellwerk.http.endpoint import Endpoint, Observer
@@ -134,8 +133,9 @@ def build(
     def document() -> dict[str, Any]:
         return describe(HEAD, operations, refusal=Refusal, not_found=NotFound, mentioned=[Requirements])
 
-    application = build_application(NAME, documentation(HEAD.title, document), render)
-    router = Router(endpoints, render, application, Sockets(sockets, observers))
+    # Readers of the documentation are not counted.
+    pages = [Endpoint(page, render, refuse) for page in documentation(HEAD.title, document)]
+    router = Router([*endpoints, *pages], render, Sockets(sockets, observers))
     public = frozenset(one.path for one in operations if one.scope is None)
     interface = Interface(NAME, router, render, aliases.owns, aliases.rewrite, public)
 

@@ -15,7 +15,7 @@ import msgspec
 
 from stellwerk.clock import Clock
 from stellwerk.fleet.service import Fleet
-from stellwerk.http.application import check_scope
+from stellwerk.http.auth import check_scope
 from stellwerk.http.instants import iso
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator.figures import Figures

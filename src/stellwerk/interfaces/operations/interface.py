@@ -8,7 +8,6 @@ from typing import Any
 from stellwerk import __version__
 from stellwerk.clock import Clock
 from stellwerk.fleet.service import Fleet
-from stellwerk.http.application import build_application
 from stellwerk.http.description import describe
 from stellwerk.http.documentation import PAGES, Document, documentation, merge
 from stellwerk.http.endpoint import Endpoint
@@ -77,8 +76,9 @@ def build(
         own = describe(HEAD, operations, refusal=Refusal, not_found=Refusal)
         return merge(ALL, [*((name, make()) for name, make in (documents or {}).items()), (NAME, own)])
 
-    application = build_application(NAME, documentation(ALL.title, document), render_problem)
-    router = Router(endpoints, render_problem, application)
+    # Readers of the documentation are not counted.
+    pages = [Endpoint(page, render_problem, refuse) for page in documentation(ALL.title, document)]
+    router = Router([*endpoints, *pages], render_problem)
     public = frozenset([*PAGES, *(one.path for one in operations if one.scope is None)])
     interface = Interface(NAME, router, render_problem, owns, public=public)
     return Operations(interface, replace(interface, owns=_owns_metrics), document, operations)
