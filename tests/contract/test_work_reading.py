@@ -179,11 +179,15 @@ STATEMENTS = {
     "shorten": (Sql(reporting._SHORTEN, ("g1", "one", 1)), "tasks_holder"),
     # As good as the index over states while nearly everything waits.
     "clear": (Sql(cancelling._QUEUED_SINCE, (5, "t", 10**9, 500)), "tasks_"),
-    "stopping": (Sql(reading._STOPPING), "tasks_state"),
+    "stopping": (Sql(reading._STOPPING), "tasks_stopping"),
     "list": (Sql(reading._listing(TaskFilter(), (500, "t"), 100)[0], (500, "t")), "tasks_recent"),
     "list of one state": (
         Sql(*reading._listing(TaskFilter(states=(State.DEAD,)), (500, "t"), 100)),
         "tasks_state",
+    ),
+    "list of the held": (
+        Sql(*reading._listing(TaskFilter(states=(State.RUNNING,)), (500, "t"), 100)),
+        "tasks_lease",
     ),
 }
 

@@ -14,7 +14,7 @@ class Retention(StrEnum):
     AUDIT = "audit"
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """Something that happened, before it is recorded. A struct: every step of every task makes one."""
 
     kind: str

@@ -16,7 +16,8 @@ from stellwerk.work.store import load_live, write_changes
 # Walks the index over states: a step costs the same whatever it finds.
 _QUEUED_SINCE = """
 SELECT task_id, priority, submitted_at FROM tasks
-WHERE state = 'queued' AND (submitted_at, task_id) > ($1, $2) AND submitted_at <= $3
+WHERE state = 'queued' AND lease_expires_at IS NULL
+AND (submitted_at, task_id) > ($1, $2) AND submitted_at <= $3
 ORDER BY submitted_at, task_id LIMIT $4"""
 # A task that is queued again begins a new life: what the old one left would be taken for its own.
 _FORGET_RESULT = "DELETE FROM task_results WHERE task_id = $1"

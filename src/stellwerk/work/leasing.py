@@ -8,8 +8,9 @@ import msgspec
 from stellwerk.database.unit import Many, PerEngine, Row, Sql, Unit, Value
 from stellwerk.journal.event import Event, Retention
 from stellwerk.journal.store import append_many
+from stellwerk.work.counting import QUEUED_COUNTER, STATE_COUNTER, add_up
+from stellwerk.work.events import event_data
 from stellwerk.work.states import State
-from stellwerk.work.store import QUEUED_COUNTER, STATE_COUNTER, add_up
 from stellwerk.work.task import Assignment, Holder, Waiting
 
 _HEADS = """
@@ -51,7 +52,7 @@ _STILL_READY = PerEngine(
 _BEFORE_ALL = -(2**63)
 
 
-class LeasedHeads(msgspec.Struct, frozen=True):
+class LeasedHeads(msgspec.Struct, frozen=True, gc=False):
     """What one look at the heads of some queues gave."""
 
     assignments: list[Assignment]
@@ -217,9 +218,5 @@ def _write_leases(leased: Sequence[tuple[Row, Holder]], now_us: int, expires_at:
 
 
 def _event_of(row: Row, group: str, instance: str) -> Event:
-    data = f'{{"attempt":{row[8] + 1},"fence":{row[9] + 1},"instance":{_quoted(instance)}}}'
+    data = event_data(row[8] + 1, row[9] + 1, instance, None)
     return Event("task.leased", Retention.TASK, group, row[1], row[17], row[18], data)
-
-
-def _quoted(text: str) -> str:
-    return msgspec.json.encode(text).decode()

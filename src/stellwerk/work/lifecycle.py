@@ -19,7 +19,7 @@ from stellwerk.work.states import ACTIVE, FINISHED, Reason, State, Step, next_st
 from stellwerk.work.task import Holder
 
 
-class Live(Struct, frozen=True):
+class Live(Struct, frozen=True, gc=False):
     """The columns of a task that decide what may happen to it, in the order of `store.LIVE_COLUMNS`."""
 
     task_id: str
@@ -52,7 +52,7 @@ class Live(Struct, frozen=True):
     submitted_at: int
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, gc=False):
     """One step of one task.
 
     `before is after` where nothing was to be done: the step had been taken already.
@@ -76,7 +76,7 @@ def start(task: Live, now_us: int, terms: Terms) -> Live:
     """Begin, or go on with a renewed lease. Raises LeaseLost when the task was taken back."""
     if task.state is State.LEASED:
         until = running_until(now_us, now_us, task.timeout_us, terms)
-        return replace(_step(task, Step.START), started_at=now_us, lease_expires_at=until)
+        return replace(task, state=_next(task, Step.START), started_at=now_us, lease_expires_at=until)
     if task.state is State.RUNNING:
         return renew(task, now_us, terms)
     if task.state is State.CANCELLING:
@@ -187,7 +187,8 @@ def requeue(task: Live, now_us: int) -> Live:
         raise NotPossible(task.task_id, task.state, "requeued")
     deadline = task.deadline_at if task.deadline_at is not None and task.deadline_at > now_us else None
     return replace(
-        _step(task, Step.REQUEUE),
+        task,
+        state=_next(task, Step.REQUEUE),
         reason=Reason.REQUEUED,
         attempt=0,
         not_before=None,
@@ -237,16 +238,17 @@ def pass_deadline(task: Live, now_us: int, terms: Terms) -> Live:
     return task
 
 
-def _step(task: Live, step: Step) -> Live:
+def _next(task: Live, step: Step) -> State:
     state = next_state(task.state, step)
     if state is None:
         raise NotPossible(task.task_id, task.state, f"changed by the step {step}")
-    return replace(task, state=state)
+    return state
 
 
 def _end(task: Live, step: Step, now_us: int, reason: Reason | None) -> Live:
     return replace(
-        _step(task, step),
+        task,
+        state=_next(task, step),
         reason=reason,
         finished_at=now_us,
         lease_expires_at=None,
@@ -257,13 +259,20 @@ def _end(task: Live, step: Step, now_us: int, reason: Reason | None) -> Live:
 
 def _try_again(task: Live, now_us: int, reason: Reason, jitter: float, terms: Terms) -> Live:
     pause = backoff_us(task.attempt, base_us=terms.retry_base_us, cap_us=terms.retry_cap_us, jitter=jitter)
-    waiting = _step(task, Step.RETRY)
-    return replace(waiting, reason=reason, not_before=now_us + pause, delayed=1, lease_expires_at=None)
+    return replace(
+        task,
+        state=_next(task, Step.RETRY),
+        reason=reason,
+        not_before=now_us + pause,
+        delayed=1,
+        lease_expires_at=None,
+    )
 
 
 def _give_back(task: Live, reason: Reason, not_before: int | None) -> Live:
     return replace(
-        _step(task, Step.GIVE_BACK),
+        task,
+        state=_next(task, Step.GIVE_BACK),
         reason=reason,
         attempt=task.attempt - 1,
         not_before=not_before,
@@ -274,5 +283,10 @@ def _give_back(task: Live, reason: Reason, not_before: int | None) -> Live:
 
 
 def _ask_to_stop(task: Live, now_us: int, reason: Reason, terms: Terms) -> Live:
-    asked = _step(task, Step.ASK_TO_STOP)
-    return replace(asked, reason=reason, cancel_requested_at=now_us, lease_expires_at=now_us + terms.stop_us)
+    return replace(
+        task,
+        state=_next(task, Step.ASK_TO_STOP),
+        reason=reason,
+        cancel_requested_at=now_us,
+        lease_expires_at=now_us + terms.stop_us,
+    )

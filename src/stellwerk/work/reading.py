@@ -10,7 +10,7 @@ import msgspec
 from stellwerk.database.unit import PerEngine, Row, Sql, Unit, Value
 from stellwerk.work.priority import CLASSES
 from stellwerk.work.refusals import InvalidCursor, UnknownTask
-from stellwerk.work.states import State
+from stellwerk.work.states import ACTIVE, State
 from stellwerk.work.task import (
     Assignment,
     Holder,
@@ -53,8 +53,8 @@ SELECT t.task_id, t.attempt, t.fence, t.holder_group, t.holder_instance, t.task_
 p.requirements, t.priority, t.priority_name, t.repeatable, t.submitted_at, t.deadline_at,
 t.timeout_us, t.lease_expires_at, t.state
 FROM tasks t JOIN task_payloads p ON p.task_id = t.task_id
-WHERE t.holder_group = $1 AND t.holder_instance = $2 AND t.lease_expires_at IS NOT NULL
-ORDER BY t.leased_at"""
+WHERE t.holder_group = $1 AND t.holder_instance = $2 AND t.finished_at IS NULL
+AND t.lease_expires_at IS NOT NULL ORDER BY t.leased_at"""
 _STOPPING = """
 SELECT task_id, fence, holder_group, holder_instance FROM tasks WHERE state = 'cancelling'
 ORDER BY submitted_at DESC LIMIT 1000"""
@@ -162,18 +162,27 @@ def _served_by_index(filters: TaskFilter) -> bool:
 def _listing(
     filters: TaskFilter, position: tuple[int, str] | None, scanned: int
 ) -> tuple[str, tuple[Value, ...]]:
-    """One state is served by its own index, everything else by the index over time."""
+    """One state is served by an index of its own, everything else by the one over time."""
     conditions: list[str] = []
     parameters: list[Value] = []
+    submitted_at = "submitted_at"
     if len(filters.states) == 1:
         parameters.append(filters.states[0].value)
         conditions.append("state = $1")
+        if filters.states[0] in ACTIVE:
+            # All held ones are read and sorted: they are few. The sum keeps SQLite off the walk through all
+            # others.
+            conditions.append("lease_expires_at IS NOT NULL")
+            submitted_at = "submitted_at + 0"
+        else:
+            conditions.append("lease_expires_at IS NULL")
     if position is not None:
         number = len(parameters)
-        conditions.append(f"(submitted_at, task_id) < (${number + 1}, ${number + 2})")
+        conditions.append(f"({submitted_at}, task_id) < (${number + 1}, ${number + 2})")
         parameters.extend(position)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    text = f"SELECT {_COLUMNS} FROM tasks{where} ORDER BY submitted_at DESC, task_id DESC LIMIT {scanned}"
+    order = f" ORDER BY {submitted_at} DESC, task_id DESC LIMIT {scanned}"
+    text = f"SELECT {_COLUMNS} FROM tasks{where}{order}"
     return text, tuple(parameters)
 
 

@@ -38,15 +38,15 @@ _LOG_SIZE = PerEngine(
 _RENEW_HOLDER = """
 UPDATE tasks SET lease_expires_at = CASE WHEN timeout_us IS NULL OR started_at + timeout_us > $3 THEN $3
 ELSE started_at + timeout_us END
-WHERE holder_group = $1 AND holder_instance = $2 AND lease_expires_at IS NOT NULL AND state = 'running'
+WHERE holder_group = $1 AND holder_instance = $2 AND finished_at IS NULL AND state = 'running'
 AND lease_expires_at + 0 < $4 AND (timeout_us IS NULL OR lease_expires_at + 0 < started_at + timeout_us)"""
 _SHORTEN = """
 UPDATE tasks SET lease_expires_at = $3
-WHERE holder_group = $1 AND holder_instance = $2 AND lease_expires_at IS NOT NULL
+WHERE holder_group = $1 AND holder_instance = $2 AND finished_at IS NULL
 AND lease_expires_at + 0 > $3"""
 
 
-class Report(Struct, frozen=True):
+class Report(Struct, frozen=True, gc=False):
     """Progress, lines, or both, of one attempt."""
 
     holder: Holder
@@ -57,7 +57,7 @@ class Report(Struct, frozen=True):
     lines: tuple[LogLine, ...] = ()
 
 
-class LogLimits(Struct, frozen=True):
+class LogLimits(Struct, frozen=True, gc=False):
     """Bounds of logs in bytes."""
 
     line: int

@@ -12,7 +12,7 @@ ANY = "any"
 """Id of the form that asks nothing."""
 
 
-class Requirements(msgspec.Struct, frozen=True, kw_only=True):
+class Requirements(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The known requirements, as parsed by an interface.
 
     Unknown ones stay in the raw text and are not matched.
@@ -27,7 +27,7 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
     """Group that alone may take the task."""
 
 
-class Form(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Form(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The canonical part of requirements that matching needs.
 
     Sorted, without repetition, without the named agent.

@@ -21,7 +21,7 @@ from stellwerk.work.task import Holder
 _FIND_HASH = "SELECT result_hash FROM task_results WHERE task_id = $1"
 
 
-class Begun(Struct, frozen=True):
+class Begun(Struct, frozen=True, gc=False):
     """The holder starts."""
 
     holder: Holder
@@ -29,7 +29,7 @@ class Begun(Struct, frozen=True):
     fence: int
 
 
-class Done(Struct, frozen=True):
+class Done(Struct, frozen=True, gc=False):
     """The holder has a result."""
 
     holder: Holder
@@ -38,7 +38,7 @@ class Done(Struct, frozen=True):
     kept: StoredResult
 
 
-class Failed(Struct, frozen=True):
+class Failed(Struct, frozen=True, gc=False):
     """The attempt ended with an error."""
 
     holder: Holder
@@ -50,7 +50,7 @@ class Failed(Struct, frozen=True):
     """0 … 1; spreads the next attempts."""
 
 
-class HandedBack(Struct, frozen=True):
+class HandedBack(Struct, frozen=True, gc=False):
     """The holder will not do it."""
 
     holder: Holder
@@ -59,7 +59,7 @@ class HandedBack(Struct, frozen=True):
     delay_us: int = 0
 
 
-class Stopped(Struct, frozen=True):
+class Stopped(Struct, frozen=True, gc=False):
     """The holder stopped as asked."""
 
     holder: Holder

@@ -1,17 +1,16 @@
-"""Reading tasks for a decision, and writing what was decided: rows, events and counters in one place."""
+"""Read tasks for a decision, and write what was decided with its events and counters."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from stellwerk.database.unit import Add, Many, PerEngine, Row, Sql, Unit, Value
-from stellwerk.journal.event import Event, Retention
+from stellwerk.database.unit import Many, PerEngine, Row, Sql, Unit, Value
 from stellwerk.journal.store import append_many
+from stellwerk.work.counting import count_changes
+from stellwerk.work.events import step_event
 from stellwerk.work.lifecycle import Change, Live
-from stellwerk.work.priority import class_of
-from stellwerk.work.requirements import ANY
-from stellwerk.work.states import ACTIVE, FINISHED, Reason, State
+from stellwerk.work.states import ACTIVE, FINISHED, State
 
 LIVE_COLUMNS = (
     "task_id, state, reason, attempt, fence, not_before, delayed, deadline_at, leased_at, started_at,"
@@ -50,23 +49,6 @@ INSERT INTO task_results (task_id, result, error, result_hash) VALUES ($1, $2, $
 ON CONFLICT (task_id) DO UPDATE
 SET result = excluded.result, error = excluded.error, result_hash = excluded.result_hash"""
 
-STATE_COUNTER = {state: f"state.{state}" for state in State}
-QUEUED_COUNTER = {number: f"queued.{class_of(number)}" for number in range(50)}
-
-_KINDS = {
-    State.QUEUED: "task.requeued",
-    State.LEASED: "task.leased",
-    State.RUNNING: "task.started",
-    State.CANCELLING: "task.cancelling",
-    State.SUCCEEDED: "task.succeeded",
-    State.FAILED: "task.failed",
-    State.CANCELLED: "task.cancelled",
-    State.DEAD: "task.dead",
-}
-_FAILED_ATTEMPT = frozenset(
-    {Reason.RETRY, Reason.LOST, Reason.ERROR, Reason.ATTEMPTS_EXHAUSTED, Reason.TIMED_OUT}
-)
-
 
 def live_of(row: Row) -> Live:
     """Return the task of a row with the columns of LIVE_COLUMNS."""
@@ -82,7 +64,7 @@ def load_live(task_ids: Sequence[str]) -> Unit[dict[str, Live]]:
     return {row[0]: live_of(row) for row in rows}
 
 
-class StoredResult(msgspec.Struct, frozen=True):
+class StoredResult(msgspec.Struct, frozen=True, gc=False):
     """What an attempt ended with; result and error are JSON texts."""
 
     task_id: str
@@ -99,8 +81,8 @@ def write_changes(changes: Sequence[Change], results: Sequence[StoredResult], no
     moved = {change.after.task_id for change in stepped}
     if moved:
         yield from _update(stepped, last)
-        yield from append_many([_event_of(change.after) for change in stepped], now_us)
-        yield from _count(stepped)
+        yield from append_many([step_event(change.after) for change in stepped], now_us)
+        yield from count_changes(stepped)
     renewed = [task for task_id, task in last.items() if task_id not in moved]
     if renewed:
         yield Many(
@@ -111,23 +93,6 @@ def write_changes(changes: Sequence[Change], results: Sequence[StoredResult], no
         yield Many(
             _STORE_RESULT, [(kept.task_id, kept.result, kept.error, kept.result_hash) for kept in results]
         )
-
-
-def add_up(amounts: dict[str, int]) -> Unit[None]:
-    """Change counters by what was summed."""
-    for counter, amount in amounts.items():
-        if amount:
-            yield Add(counter, amount)
-
-
-def event_data(attempt: int, fence: int, instance: str | None, reason: str | None) -> str:
-    """Return the data of a task's event."""
-    data: dict[str, object] = {"attempt": attempt, "fence": fence}
-    if instance is not None:
-        data["instance"] = instance
-    if reason is not None:
-        data["reason"] = reason
-    return msgspec.json.encode(data).decode()
 
 
 def _update(stepped: Sequence[Change], last: dict[str, Live]) -> Unit[None]:
@@ -180,52 +145,3 @@ def _row_of(before: Live, task: Live) -> tuple[str, tuple[Value, ...]]:
         task.progress,
         task.progress_note,
     )
-
-
-def _event_of(task: Live) -> Event:
-    return Event(
-        _KINDS[task.state],
-        Retention.TASK,
-        group=task.holder_group,
-        task=task.task_id,
-        principal=task.principal,
-        application=task.application,
-        data=event_data(task.attempt, task.fence, task.holder_instance, task.reason),
-    )
-
-
-def _count(changes: Iterable[Change]) -> Unit[None]:
-    amounts: dict[str, int] = {}
-    for change in changes:
-        _count_one(change.before, change.after, amounts)
-    yield from add_up(amounts)
-
-
-def _count_one(before: Live, after: Live, amounts: dict[str, int]) -> None:
-    def add(counter: str, amount: int) -> None:
-        amounts[counter] = amounts.get(counter, 0) + amount
-
-    add(STATE_COUNTER[before.state], -1)
-    add(STATE_COUNTER[after.state], 1)
-    if before.state is State.QUEUED:
-        add(QUEUED_COUNTER[before.priority], -1)
-    if after.state is State.QUEUED:
-        add(QUEUED_COUNTER[after.priority], 1)
-    if after.form_id != ANY and (before.state in FINISHED) != (after.state in FINISHED):
-        add(f"form.{after.form_id}", 1 if before.state in FINISHED else -1)
-    _count_outcome(before, after, add)
-
-
-def _count_outcome(before: Live, after: Live, add: Callable[[str, int], None]) -> None:
-    if after.state is State.SUCCEEDED:
-        add("work.completed", 1)
-        add("work.assigned_ok", 1)
-        if before.state not in ACTIVE and before.reason == Reason.LOST:
-            add("work.assigned_failed", -1)
-        if before.state in (State.FAILED, State.DEAD):
-            add("work.failed", -1)
-        return
-    if after.state in (State.FAILED, State.DEAD):
-        add("work.failed", 1)
-    if before.state in ACTIVE and after.state not in ACTIVE and after.reason in _FAILED_ATTEMPT:
-        add("work.assigned_failed", 1)

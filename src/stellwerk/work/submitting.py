@@ -9,12 +9,12 @@ import msgspec
 from stellwerk.database.unit import Many, Sql, Unit, Value
 from stellwerk.journal.event import Event, Retention
 from stellwerk.journal.store import append_many
+from stellwerk.work.counting import QUEUED_COUNTER, add_up
 from stellwerk.work.lease import Terms
 from stellwerk.work.priority import check_priority, rank_at
 from stellwerk.work.refusals import IdempotencyConflict, InvalidTask, WorkRefused
 from stellwerk.work.requirements import ANY, form_id_of, queue_key_of, reduce_to_form, write_form
 from stellwerk.work.states import State
-from stellwerk.work.store import QUEUED_COUNTER, add_up
 from stellwerk.work.task import Submission, Submitted
 
 _INSERT = """
@@ -43,7 +43,7 @@ MOST_ATTEMPTS = 1_000
 LONGEST_TEXT = 253
 
 
-class NewTask(msgspec.Struct, frozen=True):
+class NewTask(msgspec.Struct, frozen=True, gc=False):
     """A checked submission, ready to be written."""
 
     task_id: str

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 
 from stellwerk.database.unit import Many, PerEngine, Sql, Unit
 from stellwerk.work import lifecycle
+from stellwerk.work.counting import STATE_COUNTER, add_up
 from stellwerk.work.lease import Terms
 from stellwerk.work.lifecycle import Change, Live
-from stellwerk.work.store import LIVE_COLUMNS, STATE_COUNTER, add_up, live_of, write_changes
+from stellwerk.work.store import LIVE_COLUMNS, live_of, write_changes
 
 STEP = 200
 """Rows of one step: some milliseconds, so that others get their turn."""

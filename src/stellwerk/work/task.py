@@ -17,7 +17,7 @@ class Holder(NamedTuple):
     instance: str = "default"
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
+class Submission(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A task as somebody hands it in."""
 
     task_data: str
@@ -47,7 +47,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     application: str | None = None
 
 
-class Submitted(msgspec.Struct, frozen=True):
+class Submitted(msgspec.Struct, frozen=True, gc=False):
     """The answer to a submission. For a duplicate: what the first submission got."""
 
     task_id: str
@@ -56,7 +56,7 @@ class Submitted(msgspec.Struct, frozen=True):
     duplicate: bool
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class Waiting(msgspec.Struct, frozen=True, gc=False):
     """A waiting task as the choice of a holder sees it."""
 
     task_id: str
@@ -71,7 +71,7 @@ class Waiting(msgspec.Struct, frozen=True):
     preferred: tuple[str, ...] = ()
 
 
-class Assignment(msgspec.Struct, frozen=True):
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """One leased attempt, with everything that its holder needs."""
 
     task_id: str
@@ -94,7 +94,7 @@ class Assignment(msgspec.Struct, frozen=True):
     """Differs from leased only in the answer of `Work.held`."""
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """Where a task stands after its holder started it, reported on it or asked for more time."""
 
     task_id: str
@@ -107,7 +107,7 @@ class Standing(msgspec.Struct, frozen=True):
         return self.state is State.CANCELLING
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """Where a task stands after its holder was done with it, or after somebody cancelled or requeued it."""
 
     task_id: str
@@ -117,7 +117,7 @@ class Settled(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+class Task(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A task as it is shown. The last five are None in lists."""
 
     task_id: str
@@ -157,7 +157,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in FINISHED
 
 
-class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
+class TaskFilter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a list shows; None and empty mean everything."""
 
     states: tuple[State, ...] = ()
@@ -168,7 +168,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     principal: str | None = None
 
 
-class TaskPage(msgspec.Struct, frozen=True):
+class TaskPage(msgspec.Struct, frozen=True, gc=False):
     """Some tasks, newest first.
 
     A page may be short or empty although more follow: look at the cursor only.
@@ -178,7 +178,7 @@ class TaskPage(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a task stands for those who wait for it."""
 
     task_id: str
@@ -194,7 +194,7 @@ class Outcome(msgspec.Struct, frozen=True):
         return self.state in FINISHED
 
 
-class LogLine(msgspec.Struct, frozen=True):
+class LogLine(msgspec.Struct, frozen=True, gc=False):
     """One line of one attempt. Sequence numbers are the worker's: the same number again is the same line."""
 
     seq: int
@@ -204,7 +204,7 @@ class LogLine(msgspec.Struct, frozen=True):
     """When the worker wrote it; None becomes the time of arrival."""
 
 
-class TaskLog(msgspec.Struct, frozen=True):
+class TaskLog(msgspec.Struct, frozen=True, gc=False):
     """Lines of one attempt, in order."""
 
     task_id: str
@@ -213,7 +213,7 @@ class TaskLog(msgspec.Struct, frozen=True):
     more: bool
 
 
-class WorkStats(msgspec.Struct, frozen=True):
+class WorkStats(msgspec.Struct, frozen=True, gc=False):
     """Figures since the database was made, and the sizes of now."""
 
     queue_sizes: dict[str, int]

@@ -133,10 +133,13 @@ CREATE INDEX tasks_due ON tasks (not_before) WHERE state = 'queued' AND delayed 
 -- A task has a lease_expires_at exactly while somebody holds it. Lists of states (IN) in the conditions would cost SQLite
 -- a temporary table for every written row: measured, they doubled the cost of an update.
 CREATE INDEX tasks_lease ON tasks (lease_expires_at) WHERE lease_expires_at IS NOT NULL;
-CREATE INDEX tasks_holder ON tasks (holder_group, holder_instance) WHERE lease_expires_at IS NOT NULL;
+CREATE INDEX tasks_holder ON tasks (holder_group, holder_instance)
+    WHERE holder_group IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX tasks_deadline ON tasks (deadline_at) WHERE deadline_at IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX tasks_recent ON tasks (submitted_at, task_id);
-CREATE INDEX tasks_state ON tasks (state, submitted_at, task_id);
+-- Only what waits or has ended: the few that are held are found by their leases, and change their state most often.
+CREATE INDEX tasks_state ON tasks (state, submitted_at, task_id) WHERE lease_expires_at IS NULL;
+CREATE INDEX tasks_stopping ON tasks (submitted_at) WHERE state = 'cancelling';
 CREATE INDEX tasks_finished ON tasks (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE task_payloads (
