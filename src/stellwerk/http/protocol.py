@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from stellwerk.http.joining import JoiningTransport
 from stellwerk.settings import LimitSettings
 
 HEADERS = 100
@@ -73,6 +74,8 @@ class BoundedProtocol(HttpToolsProtocol):
             transport.write(TOO_MANY)
             transport.close()
             return
+        self._plain = transport
+        self.transport = JoiningTransport(transport, self.loop)  # type: ignore[assignment]  # it quacks
         self._expect_arrival()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,6 +120,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._arriving = False
         self._arrived()
+        # Frames are no answers with heads: they need no help.
+        self.transport = self._plain
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
