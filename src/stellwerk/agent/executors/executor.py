@@ -10,7 +10,6 @@ names, files). Nothing about a task is kept in memory between calls.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -118,6 +117,9 @@ async def within(job: Job, cancelled: asyncio.Event, work: Coroutine[Any, Any, T
     Raises Cancelled or TimedOut, or what the work raises. A cancellation of the caller reaches the work and
     goes on as CancelledError.
     """
+    if cancelled.is_set():
+        work.close()
+        raise Cancelled(f"task {job.task_id} was cancelled")
     working = asyncio.ensure_future(work)
     waiting = asyncio.ensure_future(cancelled.wait())
     try:
@@ -128,7 +130,9 @@ async def within(job: Job, cancelled: asyncio.Event, work: Coroutine[Any, Any, T
             raise Cancelled(f"task {job.task_id} was cancelled")
         raise TimedOut(f"task {job.task_id} took longer than {job.timeout_s:g} s")
     finally:
-        for task in (working, waiting):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+        working.cancel()
+        waiting.cancel()
+        # Not `await working` within a suppress: that would swallow a cancellation of the caller.
+        await asyncio.wait({working, waiting})
+        if not working.cancelled():
+            working.exception()  # looked at, so that nobody warns of it
