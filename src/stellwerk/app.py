@@ -72,6 +72,9 @@ class ControlPlane:
         except CannotBind as error:
             raise CannotStart(str(error)) from error
 
+    async def _stop_listeners(self) -> None:
+        await asyncio.gather(*(listener.stop() for listener in self._listeners))
+
     async def _start_tls(self, starting: contextlib.AsyncExitStack) -> Tls | None:
         files = self._settings.tls
         if files.certificate is None or files.key is None:
@@ -152,9 +155,9 @@ class ControlPlane:
             shared.listener(one, gates[one.name], upkeep.interface, tls if one.secure else None)
             for one in bound
         ]
+        starting.push_async_callback(self._stop_listeners)
         for listener in self._listeners:
             await listener.start()
-            starting.push_async_callback(listener.stop)
         await agents.start()
         starting.push_async_callback(agents.stop, settings.server.stop_timeout_s)
         is_open = access_of("main", settings.server.host, settings.server, settings.access).open
