@@ -1,7 +1,7 @@
 """An authority: the roots of one purpose.
 
 Rotation adds a root. It is trusted at once, but signs only when it has settled, that is when everybody who
-verifies has had the time to learn of it: replicas that read the same folder, or agents that get the new bundle
+verifies has had the time to learn of it: replicas that read the same folder, agents that get the new bundle
 with their renewals. Until then the older one signs. Both stay trusted until the older's last leaf has ended;
 then `retire` forgets the older one. Two authorities exist side by side, one for agents and one for servers:
 neither can make the other's certificates.
@@ -103,10 +103,13 @@ class Authority:
         # The certificate first: what a crash leaves behind is a key that nobody trusts.
         for ending in ("pem", "key"):
             (self._folder / f"root-{number}.{ending}").unlink(missing_ok=True)
-        return self._roots.pop(number)
+        retired = self._roots[number]
+        self._roots = {other: root for other, root in self._roots.items() if other != number}
+        return retired
 
     def _add(self, number: int, now_us: int) -> Root:
         root = make_root(f"Stellwerk {self.name} root {number}", now_us)
         save_root(root, self._folder, f"root-{number}")
-        self._roots[number] = root
+        # A new dictionary: threads that are reading the old one finish with it.
+        self._roots = {**self._roots, number: root}
         return root

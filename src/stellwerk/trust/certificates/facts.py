@@ -38,8 +38,8 @@ def facts_of(certificate: x509.Certificate, agent_id: str) -> CertificateFacts:
         serial=write_serial(certificate.serial_number),
         agent_id=agent_id,
         thumbprint=thumbprint_of(certificate),
-        not_before=_microseconds(certificate.not_valid_before_utc),
-        not_after=_microseconds(certificate.not_valid_after_utc),
+        not_before=microseconds(certificate.not_valid_before_utc),
+        not_after=microseconds(certificate.not_valid_after_utc),
     )
 
 
@@ -62,5 +62,6 @@ def _agent_of(identities: list[str]) -> str | None:
     return agent_id if kind == "agent" and agent_id else None
 
 
-def _microseconds(instant: datetime) -> int:
+def microseconds(instant: datetime) -> int:
+    """Return an instant as microseconds UTC."""
     return (instant - EPOCH) // timedelta(microseconds=1)
