@@ -5,6 +5,7 @@ touched; they accept connections last, when everything behind them runs. Stoppin
 new work is handed out, requests and streams end, batches are written, the database is closed.
 """
 
+import asyncio
 import contextlib
 import sys
 import uuid
