@@ -104,6 +104,7 @@ async def test_run_publishes_on_loopback_and_labels_the_container(deck: Deck) ->
             },
             "env": {"COLOUR": "green"},
             "limits": {"memoryBytes": 64 * 1024 * 1024},
+            "stopTimeout": 0,
         },
     )
     result = await deck.run(job)

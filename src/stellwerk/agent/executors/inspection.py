@@ -70,9 +70,11 @@ class Inspect(EngineExecutor):
         image = await engine.get(f"/images/{found['Image']}/json")
         digests = sorted({one.partition("@")[2] for one in image.get("RepoDigests") or ()})
         labels = found["Config"].get("Labels") or {}
+        deployed = labels.get(IMAGE_LABEL) or str(found["Config"].get("Image") or "")
+        # An image may be listed under several digests: its own, and those of the indexes that lead to it.
+        digests.sort(key=lambda one: one != deployed.partition("@")[2])
         expected = wanted.expected or Expected(digest=labels.get(IMAGE_LABEL, "").partition("@")[2] or None)
         drift = differences(expected, found, digests)
-        # An image may be listed under several digests: its own and those of the indexes that lead to it.
         digest = expected.digest if expected.digest in digests else next(iter(digests), None)
         return {
             "containerId": found["Id"],
