@@ -23,7 +23,7 @@ from stellwerk.http.auth import Authentication
 from stellwerk.http.body import JSON, Bodies, ClientLeft, Receive, replay
 from stellwerk.http.exchange import Exchange, Headers, Scope, Send, WebSocketExchange
 from stellwerk.http.problem import Problem, RenderProblem
-from stellwerk.trust.principal import ANONYMOUS
+from stellwerk.trust.principal import ANONYMOUS, Principal
 
 AsgiApplication = Callable[..., Awaitable[Any]]
 
@@ -46,6 +46,10 @@ KNOWN_HOSTS = 1_000
 log = structlog.get_logger()
 
 
+Recognise = Callable[[Scope, dict[bytes, bytes]], Awaitable[Principal | None]]
+"""From a request and its headers to its caller; None leaves the caller to the gate. Raises Problem."""
+
+
 def everything(path: str) -> int:
     """Own every path: for a listener with one interface."""
     return 1
@@ -64,6 +68,8 @@ class Interface:
     """The plain path of an alias (`/v1/agents/x` → `/agents/x`), None to keep it. Asked for owned paths."""
     public: frozenset[str] = frozenset()
     """Plain paths that need no credentials on a closed listener either."""
+    recognise: "Recognise | None" = None
+    """Names callers that prove themselves otherwise than by an API key, with a certificate say."""
 
 
 class Gate:
@@ -107,7 +113,7 @@ class Gate:
                 self._check_page(scope, headers)
                 await exchange.respond(204, cors.preflight_headers(headers), b"")
                 return
-            application = self._admit(interface, scope, headers)
+            application = await self._admit(interface, scope, headers)
             body = await self._bodies.read(headers, receive)
             if body and headers.get(b"content-type") != JSON:
                 scope["headers"] = _as_json(scope["headers"])
@@ -136,7 +142,7 @@ class Gate:
         render = self._fallback if interface is None else interface.render_problem
         exchange = WebSocketExchange(scope, receive, send, render=render, note=self._note)
         try:
-            application = self._admit(interface, scope, headers)
+            application = await self._admit(interface, scope, headers)
             await application(scope, exchange.receive, exchange.send)
         except Problem as problem:
             await exchange.refuse(problem)
@@ -172,7 +178,7 @@ class Gate:
                 best, longest = interface, length
         return best
 
-    def _admit(
+    async def _admit(
         self, interface: Interface | None, scope: Scope, headers: dict[bytes, bytes]
     ) -> AsgiApplication:
         """Pass the checks that need no body; raise a Problem for the first that fails."""
@@ -182,7 +188,9 @@ class Gate:
         if interface.rewrite is not None:
             scope["path"] = interface.rewrite(scope["path"]) or scope["path"]
         peer = _peer(scope)
-        principal = self._authentication.identify(headers, peer, self._access.open)
+        principal = None if interface.recognise is None else await interface.recognise(scope, headers)
+        if principal is None:
+            principal = self._authentication.identify(headers, peer, self._access.open)
         if principal is ANONYMOUS and scope["path"] not in interface.public:
             raise Problem.unauthenticated("Send an API key: Authorization: Bearer …, or X-API-Key")
         scope["state"]["principal"] = principal

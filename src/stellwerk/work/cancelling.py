@@ -55,11 +55,14 @@ def clear_some(
     lowest = CLASSES[priority_class]
     rows = yield Sql(_QUEUED_SINCE, (*position, until, CLEAR_STEP))
     chosen = [row[0] for row in rows if lowest <= row[1] < lowest + 10]
-    changes = yield from _cancel_queued(chosen, now_us, terms) if chosen else _nothing()
+    changes = yield from cancel_queued(chosen, now_us, terms)
     return changes, (rows[-1][2], rows[-1][0]) if len(rows) == CLEAR_STEP else None
 
 
-def _cancel_queued(task_ids: Sequence[str], now_us: int, terms: Terms) -> Unit[list[Change]]:
+def cancel_queued(task_ids: Sequence[str], now_us: int, terms: Terms) -> Unit[list[Change]]:
+    """Cancel those of the tasks that wait, because their queue is cleared."""
+    if not task_ids:
+        return []
     tasks = yield from load_live(task_ids)
     changes = [
         Change(task, lifecycle.cancel(task, now_us, terms, Reason.CLEARED))
@@ -68,11 +71,6 @@ def _cancel_queued(task_ids: Sequence[str], now_us: int, terms: Terms) -> Unit[l
     ]
     yield from write_changes(changes, [], now_us)
     return changes
-
-
-def _nothing() -> Unit[list[Change]]:
-    return []
-    yield
 
 
 def _load(principal: Principal, task_id: str) -> Unit[Live]:

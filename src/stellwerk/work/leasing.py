@@ -13,15 +13,20 @@ from stellwerk.work.events import event_data
 from stellwerk.work.states import State
 from stellwerk.work.task import Assignment, Holder, Waiting
 
-_HEADS = """
+_TASK = """
 SELECT t.rank_at, t.task_id, t.form_id, t.target_group, t.priority, t.submitted_at, t.task_type, p.preferred,
 t.attempt, t.fence, p.task_data, p.requirements, t.priority_name, t.repeatable, t.deadline_at, t.timeout_us,
 t.not_before, t.principal, t.application
-FROM tasks t JOIN task_payloads p ON p.task_id = t.task_id
+FROM tasks t JOIN task_payloads p ON p.task_id = t.task_id"""
+_HEADS = f"""{_TASK}
 WHERE t.queue_key = $1 AND t.state = 'queued' AND t.delayed = 0 AND (t.rank_at, t.task_id) > ($3, $4)
 ORDER BY t.rank_at, t.task_id LIMIT $2"""
 # A task that another replica is about to lease is passed by instead of waited for.
 HEADS = PerEngine(_HEADS, _HEADS + " FOR UPDATE OF t SKIP LOCKED")
+
+_HEAD = f"""{_TASK}
+WHERE t.task_id = $1 AND t.state = 'queued' AND t.delayed = 0"""
+_ONE = PerEngine(_HEAD, _HEAD + " FOR UPDATE OF t")
 
 _LEASE = """
 UPDATE tasks SET state = 'leased', reason = NULL, attempt = attempt + 1, fence = fence + 1, leased_at = $2,
@@ -98,6 +103,16 @@ def lease_heads(
         yield from _write_leases(leased, now_us, expires_at)
     ended = [queue_key for queue_key in heads.ended() if queue_key not in heads.overdue]
     return LeasedHeads(assignments, (yield from _drained(ended)) if ended else ended)
+
+
+def lease_one(task_id: str, holder: Holder, *, now_us: int, ack_deadline_us: int) -> Unit[Assignment | None]:
+    """Lease this very task, whether or not the holder matches; None if it does not wait (any more)."""
+    rows = yield Sql(_ONE, (task_id,))
+    if not rows or (rows[0][14] is not None and rows[0][14] <= now_us):
+        return None
+    expires_at = now_us + ack_deadline_us
+    yield from _write_leases([(rows[0], holder)], now_us, expires_at)
+    return _assignment_of(rows[0], holder, expires_at)
 
 
 def waiting_queues() -> Unit[list[tuple[str, int]]]:

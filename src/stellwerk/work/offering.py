@@ -7,14 +7,15 @@ WILLING = frozenset({Condition.ACTIVE, Condition.BUSY})
 """A busy agent is less healthy, but still gets what it has capacity for; the others get nothing new."""
 
 
-def offer(view: AgentView, instance: InstanceView) -> Attributes:
-    """Return what matching looks at."""
+def offer(view: AgentView, instance: InstanceView, *, certified: bool = False) -> Attributes:
+    """Return what matching looks at; `certified` is how the holder proved itself, not what it said."""
     return Attributes(
         kind=view.kind,
         capabilities=frozenset(instance.capabilities),
         services=frozenset(instance.services),
         labels=frozenset(instance.labels.items()),
         health=instance.health_score,
+        certified=certified,
     )
 
 

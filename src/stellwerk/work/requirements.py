@@ -25,6 +25,8 @@ class Requirements(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     min_health_score: float | None = None
     agent: str | None = None
     """Group that alone may take the task."""
+    certified: bool = False
+    """Whether only a holder with a certificate may take it: the task carries credentials."""
 
 
 class Form(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -38,6 +40,7 @@ class Form(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     services: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     min_health_score: float | None = None
+    certified: bool = False
 
 
 NO_FORM = Form()
@@ -53,6 +56,7 @@ def reduce_to_form(requirements: Requirements) -> Form:
         services=tuple(sorted(set(requirements.services))),
         labels=tuple(sorted(requirements.labels.items())),
         min_health_score=float(minimum) if minimum is not None and minimum > 0 else None,
+        certified=requirements.certified,
     )
 
 

@@ -33,6 +33,7 @@ from stellwerk.work.lifecycle import Change
 from stellwerk.work.matching import Attributes
 from stellwerk.work.offering import accepts, offer
 from stellwerk.work.outcomes import Outcomes
+from stellwerk.work.picking import Picking
 from stellwerk.work.priority import CLASSES
 from stellwerk.work.refusals import InvalidPriority, TooManyForms, WorkRefused
 from stellwerk.work.replicas import ENDED, READY, STOPPING, Replicas
@@ -120,6 +121,16 @@ class Work:
             settings=settings,
             leased=self._effects.appended,
         )
+        self.picking = Picking(
+            database,
+            self._waiting,
+            self._forms,
+            seats=self.seats,
+            effects=self._effects,
+            terms=self._terms,
+            clock=clock,
+        )
+        """Looking before taking, and parting from a holder."""
         self._claimers = Claimers(self._waiting, self._forms, self._lease, self.hand_back_all)
         self.sweeper = Sweeper(database, self._effects, self._forms, settings=settings, clock=clock)
         """The background pass; tests call it instead of waiting."""
@@ -262,12 +273,13 @@ class Work:
         await self.heartbeat(seat.holder)
         return now
 
-    def disconnect(self, seat: Seat) -> None:
+    def disconnect(self, seat: Seat, *, shorten: bool = True) -> None:
         """Take the seat away.
 
-        The holder keeps its leases for the reconnect grace, unless it has a newer seat.
+        The holder keeps its leases for the reconnect grace, unless it has a newer seat; without `shorten` as
+        long as they last, because it reports on another way too.
         """
-        if self.seats.disconnect(seat):
+        if self.seats.disconnect(seat) and shorten:
             self._shortenings.ask(seat.holder).add_done_callback(_forget_failure)
 
     async def held(self, holder: Holder) -> list[Assignment]:
@@ -464,7 +476,10 @@ class Work:
                 self.seats.change(seat.holder, seat.attributes, accepting=False)
                 continue
             self.seats.change(
-                seat.holder, offer(view, instance), accepting=accepts(instance), weight=instance.weight_hint
+                seat.holder,
+                offer(view, instance, certified=seat.attributes.certified),
+                accepting=accepts(instance),
+                weight=instance.weight_hint,
             )
 
     async def _look_for_ready(self, hinted: bool) -> None:

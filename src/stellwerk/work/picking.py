@@ -1,0 +1,177 @@
+"""Take work knowingly: look at what waits for one holder, take a certain task, and part from a holder.
+
+Claims and the dispatcher give a holder the next task. A deployment agent may also look first and then take
+the task that it saw; and when it is removed for good, what it held and what only it could do must not wait
+for it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from stellwerk.clock import Clock
+from stellwerk.database.database import Database
+from stellwerk.database.unit import Sql, Unit
+from stellwerk.work.cancelling import CLEAR_STEP, cancel_queued
+from stellwerk.work.effects import Effects
+from stellwerk.work.forms import Forms
+from stellwerk.work.lease import Terms
+from stellwerk.work.leasing import lease_one
+from stellwerk.work.lifecycle import Change
+from stellwerk.work.matching import Attributes, matches
+from stellwerk.work.reading import read_held
+from stellwerk.work.refusals import NotPossible, NotYours, UnknownTask
+from stellwerk.work.reporting import shorten_leases
+from stellwerk.work.requirements import split_queue_key
+from stellwerk.work.seats import Seats
+from stellwerk.work.states import State
+from stellwerk.work.task import Assignment, Holder
+from stellwerk.work.waiting import WaitingQueues
+
+QUEUES_AT_ONCE = 64
+"""Queues that one look goes through: each costs an index look-up."""
+
+_HEADS = """
+SELECT rank_at, task_id, task_type, priority, submitted_at FROM tasks
+WHERE queue_key = $1 AND state = 'queued' AND delayed = 0 ORDER BY rank_at, task_id LIMIT $2"""
+_STANDING = "SELECT state, queue_key FROM tasks WHERE task_id = $1"
+_QUEUED = "SELECT task_id FROM tasks WHERE queue_key = $1 AND state = 'queued' AND delayed = 0 LIMIT $2"
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """A waiting task as somebody sees it who may take it."""
+
+    task_id: str
+    task_type: str
+    priority: int
+    submitted_at: int
+
+
+class Picking:
+    """See the module. All methods belong to the event loop and may raise DatabaseUnavailable."""
+
+    def __init__(
+        self,
+        database: Database,
+        waiting: WaitingQueues,
+        forms: Forms,
+        *,
+        seats: Seats,
+        effects: Effects,
+        terms: Terms,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._waiting = waiting
+        self._forms = forms
+        self._seats = seats
+        self._effects = effects
+        self._terms = terms
+        self._clock = clock
+        self._watchers: dict[asyncio.Event, Callable[[str], bool]] = {}
+        waiting.on_flag(self._flagged)
+
+    async def peek(
+        self, group: str, attributes: Attributes, limit: int = 100, wait_s: float = 0.0
+    ) -> list[Seen]:
+        """Return what the holder could take now, first come first; wait up to `wait_s` for something."""
+
+        def suits(queue_key: str) -> bool:
+            return self._suits(queue_key, group, attributes)
+
+        woken = asyncio.Event()
+        ends_at = asyncio.get_running_loop().time() + wait_s
+        self._watchers[woken] = suits
+        try:
+            while True:
+                woken.clear()
+                seen = await self._peek(group, suits, limit)
+                left = ends_at - asyncio.get_running_loop().time()
+                if seen or left <= 0:
+                    return seen
+                try:
+                    async with asyncio.timeout(left):
+                        await woken.wait()
+                except TimeoutError:
+                    return []
+        finally:
+            del self._watchers[woken]
+
+    async def take(self, holder: Holder, attributes: Attributes, task_id: str) -> Assignment:
+        """Lease this very task; again: the same lease.
+
+        Raises UnknownTask, NotYours where the holder does not match, NotPossible where it does not wait.
+        """
+
+        def suits(queue_key: str) -> bool:
+            return self._suits(queue_key, holder.group, attributes)
+
+        def unit() -> Unit[Assignment]:
+            rows = yield Sql(_STANDING, (task_id,))
+            if not rows:
+                raise UnknownTask(task_id)
+            state, queue_key = State(rows[0][0]), rows[0][1]
+            if state is State.QUEUED and not suits(queue_key):
+                raise NotYours(task_id)
+            taken = yield from lease_one(
+                task_id, holder, now_us=self._clock.now_us(), ack_deadline_us=self._terms.acknowledge_us
+            )
+            held = [] if taken else [one for one in (yield from read_held(holder)) if one.task_id == task_id]
+            found = taken or (held[0] if held else None)
+            if found is None or found.state is State.CANCELLING:
+                raise NotPossible(task_id, state, "claimed")
+            return found
+
+        taken = await self._database.write(unit)
+        self._seats.hold(holder, taken.task_id, taken.fence)
+        self._effects.appended()
+        return taken
+
+    async def part_from(self, holder: Holder) -> None:
+        """Take back at once what a holder has that is gone for good, and cancel what only it could do.
+
+        What had not begun goes to somebody else, or is cancelled too; what had begun ends as lost.
+        """
+        now_us = self._clock.now_us()
+        await self._database.write(lambda: shorten_leases([holder], now_us))
+        for queue_key in list(self._waiting.named(holder.group)):
+            await self._clear(queue_key)
+
+    async def _clear(self, queue_key: str) -> None:
+        while True:
+            now_us = self._clock.now_us()
+            changes = await self._database.write(
+                lambda now_us=now_us: _cancel_some(queue_key, now_us, self._terms)  # type: ignore[misc]
+            )
+            self._effects.changed(changes)
+            if len(changes) < CLEAR_STEP:
+                return
+
+    async def _peek(self, group: str, suits: Callable[[str], bool], limit: int) -> list[Seen]:
+        keys = [key for key in (*self._waiting.named(group), *self._waiting.shared()) if suits(key)]
+        if not keys:
+            return []
+        return await self._database.read(lambda: _read_heads(keys[:QUEUES_AT_ONCE], limit))
+
+    def _suits(self, queue_key: str, group: str, attributes: Attributes) -> bool:
+        form_id, named = split_queue_key(queue_key)
+        form = self._forms.get(form_id)
+        return form is not None and named in (None, group) and matches(form, attributes)
+
+    def _flagged(self, queue_key: str, _rank: int | None) -> None:
+        for woken, suits in self._watchers.items():
+            if suits(queue_key):
+                woken.set()
+
+
+def _read_heads(queue_keys: Sequence[str], limit: int) -> Unit[list[Seen]]:
+    found = []
+    for queue_key in queue_keys:
+        found += yield Sql(_HEADS, (queue_key, limit))
+    return [Seen(*row[1:]) for row in sorted(map(tuple, found))[:limit]]
+
+
+def _cancel_some(queue_key: str, now_us: int, terms: Terms) -> Unit[list[Change]]:
+    rows = yield Sql(_QUEUED, (queue_key, CLEAR_STEP))
+    return (yield from cancel_queued([row[0] for row in rows], now_us, terms))
