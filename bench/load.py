@@ -151,7 +151,7 @@ class Load:
         fallen_due = 0
         total = plan.count or int((plan.warm_s + plan.seconds) * plan.rate)
         while fallen_due < total:
-            target = min(total, int((time.perf_counter() - started) * plan.rate))
+            target = min(total, 1 + int((time.perf_counter() - started) * plan.rate))
             for number in range(fallen_due, target):
                 self.due.append(started + number / plan.rate)
             fallen_due = max(fallen_due, target)

@@ -78,7 +78,7 @@ def start(server: Server, folder: Path, seed: int, examples: int) -> tuple[dict[
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, **hooks}, capture_output=True, text=True, check=False
     )
-    said = done.stdout[-20_000:] + done.stderr[-4_000:]
+    said = done.stdout[-200_000:] + done.stderr[-4_000:]
     assert file.exists(), said
     report: dict[str, Any] = msgspec.json.decode(file.read_bytes())
     return report, said
