@@ -1,0 +1,113 @@
+"""Replicas over one PostgreSQL: what happens at one is soon known at the others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from stellwerk.database.database import open_database
+from stellwerk.settings import DatabaseSettings
+from stellwerk.trust.principal import LOCAL
+from stellwerk.work.seats import Seat
+from stellwerk.work.states import State
+from stellwerk.work.task import Assignment
+from support.clock import FakeClock
+from support.work import ANNA, ANYTHING, BERT, Queue, until
+
+pytestmark = pytest.mark.postgres
+
+
+class Line:
+    """A connected holder that writes down what it is told."""
+
+    alive = True
+
+    def __init__(self) -> None:
+        self.got: list[Assignment] = []
+        self.stops: list[tuple[str, int]] = []
+
+    def deliver(self, assignments: Sequence[Assignment]) -> None:
+        self.got += assignments
+
+    def cancel(self, task_id: str, fence: int) -> None:
+        self.stops.append((task_id, fence))
+
+
+@pytest.fixture
+async def pair(postgres_url: str, tmp_path: Path) -> AsyncIterator[tuple[Queue, Queue]]:
+    """Two replicas on the same clock."""
+    clock = FakeClock()
+    databases = [
+        await open_database(postgres_url, data_dir=tmp_path, settings=DatabaseSettings(pool_size=4))
+        for _ in range(2)
+    ]
+    here, there = (Queue(database, clock) for database in databases)
+    for queue in (here, there):
+        await queue.start()
+    yield here, there
+    for queue in (here, there):
+        await queue.stop()
+    for database in databases:
+        await database.close()
+
+
+async def test_a_claim_that_waits_at_one_gets_what_another_took_in(pair: tuple[Queue, Queue]) -> None:
+    here, there = pair
+    claim = asyncio.create_task(there.work.claim(ANNA, ANYTHING, 1, 30))
+    await until(lambda: there.work.waiting_claims() == 1)
+    task_id = await here.submit(asks={"agent_type": "worker"})
+    (given,) = await asyncio.wait_for(claim, 10)
+    assert given.task_id == task_id
+
+
+async def test_a_connected_holder_is_handed_what_another_replica_took_in(pair: tuple[Queue, Queue]) -> None:
+    here, there = pair
+    line = Line()
+    await there.work.connect(Seat(ANNA, ANYTHING, 1, line))
+    task_id = await here.submit()
+    await until(lambda: bool(line.got))
+    assert [one.task_id for one in line.got] == [task_id]
+
+
+async def test_who_waits_for_a_result_at_one_hears_of_an_end_at_another(pair: tuple[Queue, Queue]) -> None:
+    here, there = pair
+    given = await here.run()
+    waiting = asyncio.create_task(there.work.result(given.task_id, 30))
+    await until(lambda: there.work._outcomes.awaits(given.task_id))
+    await here.work.complete(ANNA, given.task_id, given.fence, '"done"')
+    outcome = await asyncio.wait_for(waiting, 10)
+    assert (outcome.state, outcome.result) == (State.SUCCEEDED, '"done"')
+
+
+async def test_a_cancellation_reaches_the_replica_where_the_holder_is_connected(
+    pair: tuple[Queue, Queue],
+) -> None:
+    here, there = pair
+    line = Line()
+    await there.work.connect(Seat(BERT, ANYTHING, 1, line))
+    task_id = await there.submit()
+    await until(lambda: bool(line.got))
+    await here.work.cancel(LOCAL, task_id)
+    await until(lambda: bool(line.stops))
+    assert line.stops[0] == (task_id, line.got[0].fence)
+
+
+async def test_a_result_said_at_two_replicas_at_once_is_taken_once(pair: tuple[Queue, Queue]) -> None:
+    here, there = pair
+    for _ in range(10):
+        given = await here.run()
+        answers = await asyncio.gather(
+            *(queue.work.complete(ANNA, given.task_id, given.fence, '"same"') for queue in pair)
+        )
+        assert sorted(answer.duplicate for answer in answers) == [False, True]
+    assert (await there.work.stats()).completed == 10
+
+
+async def test_one_replica_sweeps_for_all(pair: tuple[Queue, Queue]) -> None:
+    sweepers = [queue.work.sweeper for queue in pair]
+    assert sorted([await sweeper._is_ours() for sweeper in sweepers]) == [False, True]
+    ours = next(sweeper for sweeper in sweepers if sweeper._lock.fence is not None)
+    await ours.stop()
+    (other,) = [sweeper for sweeper in sweepers if sweeper is not ours]
+    assert await other._is_ours()
