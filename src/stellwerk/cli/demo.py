@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +20,9 @@ def demo(
 
     Example: stellwerk demo --tasks 10000
     """
+    import asyncio
+    import signal
+
     from rich.console import Console
 
     from stellwerk.cli.demonstration.processes import ProcessDied

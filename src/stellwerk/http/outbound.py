@@ -7,18 +7,21 @@ connects to exactly that address. Redirects are not followed, answers are read u
 unpacked, proxies of the environment and cookies are not used. Callers learn whether anything can have been
 sent: `DialFailed` and `OutboundRefused` mean that nothing was; `AnswerLost` means that the other side may
 have acted.
+
+What speaks HTTP is in `http.dialling`, which is loaded at the first call: its library is a quarter of a start
+and 8 MB, and most servers call nobody.
 """
 
+import asyncio
 import ipaddress
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import aiohttp
-from yarl import URL
+from typing import TYPE_CHECKING
 
 from stellwerk.settings import OutboundSettings
+
+if TYPE_CHECKING:
+    from stellwerk.http.dialling import Pool
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -42,9 +45,6 @@ NEVER: tuple[Network, ...] = tuple(
 """Addresses that no setting allows."""
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-POOL_IDLE_S = 2.0
-"""Shorter than servers keep idle connections, so that a request rarely meets one that is being closed."""
-CONNECTIONS = 200
 
 
 class OutboundRefused(Exception):
@@ -69,43 +69,24 @@ class OutboundAnswer:
     body: bytes
 
 
-class _Forbidden(OSError):
-    """Leaves the dialling of one address."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(f"{_Forbidden.__name__}: {address} is not in outbound.allowed_networks")
-
-
 class Outbound:
     """Calls other servers within the policy."""
 
     def __init__(self, settings: OutboundSettings) -> None:
         self._settings = settings
-        self._allowed = tuple(ipaddress.ip_network(text) for text in settings.allowed_networks)
-        self._session: aiohttp.ClientSession | None = None
+        self._started = False
+        self._pool: Pool | None = None
 
     async def start(self) -> None:
-        """Open the pool; again is no error."""
-        if self._session is None:
-            connector = aiohttp.TCPConnector(
-                resolver=aiohttp.ThreadedResolver(),
-                socket_factory=self._socket,
-                limit=CONNECTIONS,
-                keepalive_timeout=POOL_IDLE_S,
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                headers={"accept-encoding": "identity", "user-agent": "stellwerk"},
-            )
+        """Allow calls; again is no error."""
+        self._started = True
 
     async def stop(self) -> None:
         """Close the pool; again is no error."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        self._started = False
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
 
     async def call(
         self,
@@ -119,45 +100,26 @@ class Outbound:
 
         `timeout_s` is for the whole call, at most the setting's; None is the setting's.
         """
-        if self._session is None:
+        if not self._started:
             raise RuntimeError("The outbound pool was not started")
+        pool = self._pool or await self._open()
         limit_s = min(timeout_s or self._settings.total_timeout_s, self._settings.total_timeout_s)
-        timeout = aiohttp.ClientTimeout(total=limit_s, sock_connect=self._settings.connect_timeout_s)
-        try:
-            async with self._session.request(
-                method, _checked(url), data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-                return OutboundAnswer(response.status, content_type, await self._read(response))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            # Of several addresses aiohttp puts the reasons into one text.
-            if _Forbidden.__name__ in str(getattr(error, "os_error", error)):
-                raise OutboundRefused(f"{url}: the address is not in outbound.allowed_networks") from error
-            raise DialFailed(f"{url}: {error}") from error
-        except aiohttp.InvalidURL as error:
-            raise OutboundRefused(f"{url}: {error}") from error
-        except TimeoutError as error:
-            raise AnswerLost(f"{url}: no answer within {limit_s:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise AnswerLost(f"{url}: {error}") from error
+        return await pool.call(method, url, body, headers, limit_s)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        limit, parts, size = self._settings.response_bytes, [], 0
-        async for part in response.content.iter_any():
-            size += len(part)
-            if size > limit:
-                response.close()
-                raise AnswerLost(f"{response.url}: the answer is larger than {limit} bytes")
-            parts.append(part)
-        return b"".join(parts)
+    async def _open(self) -> "Pool":
+        # In a thread, because the event loop has others to answer for the length of the import.
+        make = await asyncio.to_thread(_load_pool)
+        if not self._started:
+            raise DialFailed("The server stops")
+        if self._pool is None:  # Several first calls may have waited.
+            self._pool = make(self._settings)
+        return self._pool
 
-    def _socket(self, address_info: Any) -> socket.socket:
-        family, kind, protocol, _, address = address_info
-        if not is_allowed(ipaddress.ip_address(address[0].partition("%")[0]), self._allowed):
-            raise _Forbidden(address[0])
-        dialling = socket.socket(family, kind, protocol)
-        dialling.setblocking(False)
-        return dialling
+
+def _load_pool() -> "type[Pool]":
+    from stellwerk.http.dialling import Pool
+
+    return Pool
 
 
 def is_allowed(address: Address, networks: tuple[Network, ...]) -> bool:
@@ -174,13 +136,3 @@ def _embedded(address: Address) -> ipaddress.IPv4Address | None:
     if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
-
-
-def _checked(text: str) -> URL:
-    try:
-        url = URL(text)
-    except ValueError as error:
-        raise OutboundRefused(f"{text}: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host or url.user is not None:
-        raise OutboundRefused(f"{text}: a URL with http or https, a host and no user is needed")
-    return url

@@ -11,8 +11,6 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import yaml
-
 from stellwerk.settings.faults import Fault, SettingsError
 from stellwerk.settings.sections import Settings
 from stellwerk.settings.values import Raw, WrongValue, complaint, contradictions, convert
@@ -98,39 +96,10 @@ def _from_file(
         if not DEFAULT_FILE.exists():
             return
         path = DEFAULT_FILE
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except OSError as error:
-        faults.append(Fault(str(path), f"cannot be read: {error.strerror}"))
-        return
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        faults.append(Fault(where, f"is not valid YAML: {getattr(error, 'problem', None) or error}"))
-        return
-    if root is not None:
-        yield from _walk(path, root, "", faults)
+    # Loaded only where there is a file: the reader of YAML is a twentieth of the start.
+    from stellwerk.settings.file import read_file
 
-
-def _walk(path: Path, node: yaml.Node, prefix: str, faults: list[Fault]) -> Iterator[Assignment]:
-    if not isinstance(node, yaml.MappingNode):
-        faults.append(Fault(f"{path}:{node.start_mark.line + 1}", "expected `name: value` lines here"))
-        return
-    seen: set[str] = set()
-    for key, value in node.value:
-        where = f"{path}:{key.start_mark.line + 1}"
-        name = f"{prefix}{key.value}"
-        if name in seen:
-            faults.append(Fault(where, f"{name} is set twice in this file"))
-        seen.add(name)
-        if not prefix and is_dataclass(get_type_hints(Settings).get(name)):
-            yield from _walk(path, value, f"{name}.", faults)
-        else:
-            yield Assignment(name, _plain(value), where)
-
-
-def _plain(node: yaml.Node) -> Raw:
-    return yaml.SafeLoader("").construct_object(node, deep=True)
+    yield from read_file(path, faults)
 
 
 def _from_environment(environment: Mapping[str, str], faults: list[Fault]) -> Iterator[Assignment]:
