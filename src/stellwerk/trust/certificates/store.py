@@ -17,7 +17,7 @@ _INSERT = f"""
 INSERT INTO certificates ({_COLUMNS})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"""
 _LOCK = PerEngine(
-    sqlite="SELECT 1 WHERE 0",  # One writer: nothing to lock.
+    sqlite="SELECT 1 WHERE $1 IS NULL AND $2 IS NULL",  # One writer: nothing to lock.
     postgres="SELECT 1 FROM certificates WHERE agent_id = $1 AND not_after > $2 ORDER BY serial FOR UPDATE",
 )
 _LOCKED = f"SELECT {_COLUMNS} FROM certificates WHERE agent_id = $1 AND not_after > $2 ORDER BY serial"
