@@ -101,6 +101,8 @@ def _operation(operation: Operation, schemas: _Schemas, refusal: type, not_found
         "security": [] if operation.scope is None else SECURITY,
         "responses": {str(operation.status): _success(operation, schemas)},
     }
+    if operation.scope is not None:
+        described["x-required-scope"] = operation.scope.value
     if operation.description:
         described["description"] = operation.description
     parameters = list(_parameters(operation, schemas))

@@ -44,24 +44,23 @@ async def test_example_is_answered_with_every_documented_field(plane: Plane, exa
     assert lacks(example.answers[200], answer.body) == []
 
 
-@pytest.mark.parametrize("prefix", ["", "/v1"])
-@pytest.mark.parametrize("example", EXAMPLES[:6], ids=NAMES[:6])
-async def test_example_works_on_the_main_listener_and_under_its_alias(
-    plane: Plane, example: Example, prefix: str
-):
-    await register_first(plane)
-    request = example.request
-    answer = await plane.main.call(
-        request.method, prefix + request.path, request.body, headers=request.headers
-    )
-    assert lacks(example.answers[200], answer.body) == []
+async def test_examples_work_on_the_main_listener_and_under_their_aliases(plane: Plane):
+    for example in EXAMPLES[:6]:
+        for prefix in ("", "/v1"):
+            request = example.request
+            answer = await plane.main.call(
+                request.method, prefix + request.path, request.body, headers=request.headers
+            )
+            assert lacks(example.answers[200], answer.body) == [], example.title
 
 
-@pytest.mark.parametrize("example", [one for one in EXAMPLES if one.request.body], ids=str)
-async def test_example_works_without_a_content_type(plane: Plane, example: Example):
-    await register_first(plane)
-    answer = await send(plane, example.request, **{"content-type": "application/x-www-form-urlencoded"})
-    assert answer.status == 200
+async def test_examples_work_with_the_content_type_that_curl_sends_by_itself(plane: Plane):
+    for example in EXAMPLES:
+        if example.request.body:
+            answer = await send(
+                plane, example.request, **{"content-type": "application/x-www-form-urlencoded"}
+            )
+            assert answer.status == 200, example.title
 
 
 DISCOVERED: dict[str, Any] = {
