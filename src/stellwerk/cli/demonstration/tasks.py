@@ -25,20 +25,22 @@ def demo_tasks(count: int) -> Iterator[NewTask]:
     for number in range(count):
         text = next(passages)
         if number % 250 == 100:
-            kind, data = "report", {"parts": 8}
+            kind = "report"
         elif number % 100 == 50:
-            kind, data = "unsteady", {"text": text}
+            kind = "unsteady"
         else:
             kind = ("fingerprint", "word_count", "primes")[number % 3]
-            start = 1_000 + number % 500 * 20
-            data = {
-                "fingerprint": {"text": text, "rounds": 200},
-                "word_count": {"text": text},
-                "primes": {"start": start, "end": start + 100},
-            }[kind]
+        start = 1_000 + number % 500 * 20
+        data: dict[str, dict[str, object]] = {
+            "report": {"parts": 8},
+            "unsteady": {"text": text},
+            "fingerprint": {"text": text, "rounds": 200},
+            "word_count": {"text": text},
+            "primes": {"start": start, "end": start + 100},
+        }
         yield NewTask(
             task_type=kind,
-            data=data,
+            data=data[kind],
             priority=next(priorities),
             requires={"capabilities": [CAPABILITY[kind]]},
         )
