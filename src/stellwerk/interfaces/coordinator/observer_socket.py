@@ -22,11 +22,13 @@ from stellwerk.interfaces.coordinator.figures import Figures
 from stellwerk.interfaces.coordinator.words import project_status
 from stellwerk.journal.event import Dropped, EventFilter, Recorded
 from stellwerk.journal.service import Journal
+from stellwerk.journal.tail import Subscription
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
 
 TOPICS = {"agents": Scope.FLEET_READ, "tasks": Scope.TASKS_READ, "balancer": Scope.TASKS_READ}
 """What can be watched, and the scope that it needs."""
+KINDS = {"agents": "agent.*", "tasks": "task.*"}
 BALANCER_S = 2.0
 TOO_SLOW, RESTART = 4408, 1012
 SEND_S = 10.0
@@ -83,9 +85,13 @@ class ObserverSockets:
     async def connect(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection. Raises Problem before it is accepted."""
         topics = read_topics(scope["query_string"], scope["state"]["principal"])
+        events = self._subscribe(topics)
+        if events is not None:
+            # Before the accept, so that an observer misses nothing from then on.
+            await events.start()
         await receive()
         await send({"type": "websocket.accept"})
-        serving = asyncio.create_task(self._serve(topics, receive, send))
+        serving = asyncio.create_task(self._serve(topics, events, receive, send))
         self._open.add(serving)
         try:
             await serving
@@ -97,10 +103,16 @@ class ObserverSockets:
         finally:
             self._open.discard(serving)
 
-    async def _serve(self, topics: frozenset[str], receive: Receive, send: Send) -> None:
+    def _subscribe(self, topics: frozenset[str]) -> Subscription | None:
+        kinds = tuple(kind for topic, kind in KINDS.items() if topic in topics)
+        return self._journal.subscribe(EventFilter(kinds=kinds)) if kinds else None
+
+    async def _serve(
+        self, topics: frozenset[str], events: Subscription | None, receive: Receive, send: Send
+    ) -> None:
         tasks = [asyncio.create_task(_until_gone(receive))]
-        if topics & {"agents", "tasks"}:
-            tasks.append(asyncio.create_task(self._events(topics, send)))
+        if events is not None:
+            tasks.append(asyncio.create_task(self._events(events, send)))
         if "balancer" in topics:
             tasks.append(asyncio.create_task(self._balancer(send)))
         try:
@@ -109,10 +121,11 @@ class ObserverSockets:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if events is not None:
+                events.close()
 
-    async def _events(self, topics: frozenset[str], send: Send) -> None:
-        kinds = [kind for topic, kind in (("agents", "agent.*"), ("tasks", "task.*")) if topic in topics]
-        async for event in self._journal.subscribe(EventFilter(kinds=tuple(kinds))):
+    async def _events(self, events: Subscription, send: Send) -> None:
+        async for event in events:
             if isinstance(event, Dropped):
                 await self._close(send, TOO_SLOW, "Events are not read")
                 return
