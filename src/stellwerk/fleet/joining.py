@@ -94,6 +94,19 @@ def join(before: InstanceView | None, registration: Registration, now_us: int) -
     )
 
 
+def amend(
+    before: InstanceView, registration: Registration, condition: Condition, now_us: int
+) -> InstanceView:
+    """Change what an instance registered with and its condition, which is no sign of life of it."""
+    return replace(
+        join(before, registration, now_us),
+        condition=condition,
+        presence=before.presence,
+        seen_at=before.seen_at,
+        health_score=health_score(condition, before.presence, before.load),
+    )
+
+
 def weight_hint(metadata: Mapping[str, object]) -> float:
     """Read the weight that an agent asks for: `metadata.weight` if it is a positive number, else 1."""
     weight = metadata.get("weight")

@@ -10,6 +10,7 @@ a while only makes them late.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -22,6 +23,7 @@ from stellwerk.fleet.carrying import Carried
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
 from stellwerk.fleet.following import LOOK_S, Changed, Following
 from stellwerk.fleet.joining import check_registration
+from stellwerk.fleet.membership import Membership
 from stellwerk.fleet.model import (
     AgentQuery,
     AgentView,
@@ -42,6 +44,8 @@ from stellwerk.journal.service import Journal
 from stellwerk.settings import FleetSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -124,11 +128,14 @@ class Fleet:
         instance: str | None = None,
         load: Mapping[str, float] | None = None,
         condition: Condition | None = None,
+        *,
+        through: str | None = None,
     ) -> HeartbeatTaken:
         """Take a sign of life of an instance (None: the only one) and its load (None: as reported before).
 
         Times and loads are written in batches within one second; a change of condition or presence is
-        committed before the answer. Raises UnknownAgent, OwnedByAnother, DatabaseUnavailable (only where
+        committed before the answer. `through` is the interface that speaks, None for any: who joined through
+        another is not its to change. Raises UnknownAgent, OwnedByAnother, DatabaseUnavailable (only where
         something had to be committed).
         """
         view = self._registry.get(group) or await self.get_fresh(group)
@@ -136,6 +143,7 @@ class Fleet:
             raise UnknownAgent(group)
         if principal.id != view.owner and not principal.may(Scope.FLEET_ADMIN):
             raise OwnedByAnother(group)
+        store.check_way(group, view.joined_through, through)
         return await self._reporting.take(principal.id, view, instance, load, condition)
 
     async def set_status(
@@ -145,17 +153,28 @@ class Fleet:
         condition: Condition,
         load: Mapping[str, float] | None = None,
         instance: str | None = None,
+        *,
+        through: str | None = None,
     ) -> HeartbeatTaken:
         """Declare a condition, which is a sign of life as well; otherwise like `heartbeat`."""
-        return await self.heartbeat(principal, group, instance, load, condition)
+        return await self.heartbeat(principal, group, instance, load, condition, through=through)
 
-    async def remove(self, principal: Principal, group: str, instance: str | None = None) -> None:
+    async def remove(
+        self, principal: Principal, group: str, instance: str | None = None, *, through: str | None = None
+    ) -> None:
         """Remove a group, or one instance of it; the last instance takes the group with it.
 
-        Raises UnknownAgent, OwnedByAnother, DatabaseUnavailable.
+        `through` as for `heartbeat`. Raises UnknownAgent, OwnedByAnother, DatabaseUnavailable.
         """
-        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN))
+        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN), through)
         await self._carried.through(self._remove(caller, group, instance))
+
+    async def take_part(self, group: str, write: Callable[[Membership], Awaitable[T]]) -> T:
+        """Let a group join, change or leave as a part of somebody else's unit of work.
+
+        `write` runs that unit, uses the membership in it, and returns after its commit; then memory follows.
+        """
+        return await self._carried.through(self._take_part(group, write))
 
     def get(self, group: str) -> AgentView | None:
         """Look a group up in memory."""
@@ -220,6 +239,18 @@ class Fleet:
                 self._registry.forget(group)
             else:
                 self._registry.drop_instance(view, record_of(view), instance)
+
+    async def _take_part(self, group: str, write: Callable[[Membership], Awaitable[T]]) -> T:
+        async with self._turns.of(group):
+            membership = Membership(group, self._clock.now_us())
+            done = await write(membership)
+            self._journal.committed()
+            joined = membership.joined
+            if joined is not None:
+                self._registry.apply(joined.record, joined.instances)
+            elif membership.left:
+                self._registry.forget(group)
+            return done
 
     async def _load(self) -> None:
         page = await self._database.read(partial(store.load_page, ""))

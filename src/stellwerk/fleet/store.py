@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from stellwerk.database.unit import PerEngine, Row, Sql, Unit
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
 from stellwerk.fleet.events import Author
-from stellwerk.fleet.joining import join
-from stellwerk.fleet.model import InstanceView, Registration
+from stellwerk.fleet.joining import amend, join
+from stellwerk.fleet.model import Condition, InstanceView, Registration
 from stellwerk.fleet.projection import GroupRecord
 from stellwerk.fleet.rows import GROUP_COLUMNS, INSTANCE_COLUMNS, from_instance, to_group, to_instance
 from stellwerk.journal.store import append_many
@@ -34,6 +34,8 @@ class Caller(msgspec.Struct, frozen=True):
 
     principal: str
     administers: bool
+    through: str | None = None
+    """The interface that speaks for it; None for any."""
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -67,12 +69,20 @@ ON CONFLICT (group_id, instance_id) DO UPDATE SET
   seen_at = excluded.seen_at, health_score = excluded.health_score, weight_hint = excluded.weight_hint"""
 
 
-def register(caller: Caller, registration: Registration, now_us: int) -> Unit[Joined]:
-    """Write a checked registration; the group's first makes its caller the owner. Raises OwnedByAnother."""
+def register(
+    caller: Caller, registration: Registration, now_us: int, *, amended: Condition | None = None
+) -> Unit[Joined]:
+    """Write a checked registration; the group's first makes its caller the owner.
+
+    `amended` is the condition of a known instance that others change: no sign of life. Raises OwnedByAnother.
+    """
     record, created = yield from _open_group(caller, registration, now_us)
     before = yield from _instances(record.group)
     old = next((one for one in before if one.instance == registration.instance), None)
-    new = join(old, registration, now_us)
+    if old is None or amended is None:
+        new = join(old, registration, now_us)
+    else:
+        new = amend(old, registration, amended, now_us)
     yield Sql(_INSERT_VERSION, (record.group, registration.version, now_us))
     yield Sql(_UPSERT_INSTANCE, from_instance(record.group, new))
     if not created:
@@ -127,7 +137,9 @@ def remove(caller: Caller, group: str, instance: str | None, now_us: int) -> Uni
     rows = yield Sql(_GROUP, (group,))
     if not rows:
         raise UnknownAgent(group)
-    _check_owner(caller, to_group(rows[0]))
+    record = to_group(rows[0])
+    _check_owner(caller, record)
+    check_way(group, record.joined_through, caller.through)
     present = [row[0] for row in (yield Sql(_LOCK_INSTANCES, (group,)))]
     if instance is not None and instance not in present:
         raise UnknownAgent(group, instance)
@@ -139,6 +151,12 @@ def remove(caller: Caller, group: str, instance: str | None, now_us: int) -> Uni
         gone, left = [instance], len(present) - 1
         yield Sql(_REMOVE_INSTANCE, (group, instance))
     yield from append_many([Author(group, one, caller.principal).removed(left) for one in gone], now_us)
+
+
+def check_way(group: str, joined_through: str, through: str | None) -> None:
+    """Refuse an interface that the group did not join through. Raises OwnedByAnother."""
+    if through not in (None, joined_through):
+        raise OwnedByAnother(group, f"it joined through {joined_through}")
 
 
 def _check_owner(caller: Caller, record: GroupRecord) -> None:

@@ -1,0 +1,1 @@
+"""Deployment agents: members of the fleet that hold a certificate and act on machines."""
