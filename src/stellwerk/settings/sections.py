@@ -105,21 +105,21 @@ class TrustSettings:
     """Domain of the agents' SPIFFE ids, and issuer of their tokens. Certificates issued before a change stay
     good, tokens do not."""
     agent_certificate_s: float = 86_400.0
-    """Life of an agent's certificate, the published interface's day. A stolen one is worth no longer; an agent
-    renews after two thirds, so it outlives an outage of eight hours."""
+    """Life of an agent's certificate, the published interface's day. A stolen one is worth no longer; an
+    agent renews after two thirds, so it outlives an outage of eight hours."""
     server_certificate_s: float = 604_800.0
     """Life of the server's own certificate. A week, renewed by itself after two thirds."""
     server_ca: Path | None = None
-    """PEM bundle that verifies the server where `tls.certificate` is not of our own authority (a company's CA,
-    say); it is what agents are told to trust. Unset means our own authority."""
+    """PEM bundle that verifies the server where `tls.certificate` is not of our own authority (a company's
+    CA, say); it is what agents are told to trust. Unset means our own authority."""
     registration_token_s: float = 86_400.0
-    """Life of a registration token unless its maker says otherwise: the published day, which is the longest."""
+    """Life of a registration token unless its maker says otherwise: the published day, also the longest."""
     server_keys: bool = True
     """Whether an agent that sends no CSR gets a key made here, as the published examples do. Such a key has
     travelled; switch it off when every agent makes its own."""
     renew_after_expiry_s: float = 0.0
-    """How long after its end an agent's certificate may still be renewed. 0, because an end that is none would
-    surprise; hours help fleets of machines that sleep."""
+    """How long after its end an agent's certificate may still be renewed. 0, because an end that is none
+    would surprise; hours help fleets of machines that sleep."""
     superseded_grace_s: float = 300.0
     """How long the previous certificate is still accepted after the first use of the new one: requests under
     way and second connections. Later it is a sign of a copied key."""

@@ -3,6 +3,7 @@
 One file, replaced as a whole, cannot be read half old and half new; listeners load it again when it changes.
 """
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -68,7 +69,17 @@ class ServerCertificate:
 
 
 def names_of(*given: str) -> tuple[str, ...]:
-    """Return the names that a server is reached under: those given (but the unspecified addresses) and
-    loopback."""
-    names = [*given, "localhost", "127.0.0.1", "::1"]
-    return tuple(dict.fromkeys(name for name in names if name and name not in ("0.0.0.0", "::", "*")))  # noqa: S104 - left out
+    """Return the names that a server is reached under: those given, but unspecified addresses, and loopback.
+
+    In the form in which a certificate gives them back, so that they can be compared.
+    """
+    names = (_canonical(name) for name in (*given, "localhost", "127.0.0.1", "::1"))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _canonical(name: str) -> str:
+    try:
+        address = ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return name.lower()
+    return "" if address.is_unspecified else str(address)
