@@ -19,7 +19,6 @@ is read from the certificate, so no second file can disagree.
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -93,7 +92,7 @@ class IdentityStore:
         return found
 
     def request(self) -> str:
-        """Return a CSR (PEM) for the key that waits for its certificate; make and store one if there is none."""
+        """Return a CSR (PEM) for the key that waits for its certificate; make and store one if need be."""
         key = self._waiting_key()
         if key is None:
             key = ec.generate_private_key(ec.SECP256R1())
@@ -106,8 +105,8 @@ class IdentityStore:
     def keep_next(self, certificate_pem: str) -> Pair:
         """Store a certificate that was issued for the waiting key; it is to be tried next.
 
-        Raises IdentityUnusable for one that is not of that key, OSError when it cannot be stored: then nothing
-        has changed and asking again gets it again.
+        Raises IdentityUnusable for one that is not of that key, OSError when it cannot be stored: then
+        nothing has changed and asking again gets it again.
         """
         key = self._waiting_key()
         certificate = _certificate(certificate_pem.encode())
@@ -176,7 +175,11 @@ class IdentityStore:
 
     def start_afresh(self) -> None:
         """Remove what a new registration has replaced."""
-        for path in (self._revoked, self._current):
+        self._current.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove every identity, for an agent that was sent away and has a new token."""
+        for path in (self._current, self._next, self._key, self._revoked):
             path.unlink(missing_ok=True)
 
     def _waiting_key(self) -> ec.EllipticCurvePrivateKey | None:
@@ -197,7 +200,7 @@ def check_permissions(folder: Path) -> None:
     """Refuse keys that others can read. Raises IdentityUnusable."""
     for name in ("key.pem", "next.pem", "current.pem"):
         path = folder / name
-        if path.exists() and os.stat(path).st_mode & 0o077:
+        if path.exists() and path.stat().st_mode & 0o077:
             raise IdentityUnusable(f"{path} can be read by others; run: chmod 600 {path}")
 
 

@@ -1,8 +1,8 @@
 """Keeping credential values out of everything that leaves the agent or is written down.
 
-A value is hidden as it is and in the forms in which tools repeat it: base64, URL-quoted, JSON-escaped, and the
-lines of a value with several. Short values are hidden only as whole words: a user name `ci` must not turn every
-*special* into a riddle, and a secret of that length hides nothing anyway.
+A value is hidden as it is and in the forms in which tools repeat it: base64, URL-quoted, JSON-escaped, and
+the lines of a value with several. Short values are hidden only as whole words: a user name `ci` must not turn
+every *special* into a riddle, and a secret of that length hides nothing anyway.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def choose_pinned(bundle: str, pins: frozenset[str]) -> str:
         offered = ", ".join(fingerprint(root) for root in roots) or "none"
         raise PinMismatch(
             f"no root of the server has a fingerprint that was given with --ca-sha256; it offers {offered}. "
-            "Compare with what `stellwerk ca show` prints on the server; if they differ, somebody is in between"
+            "Compare with what `stellwerk ca show` prints on the server; if that differs, somebody is between"
         )
     return "".join(root.public_bytes(Encoding.PEM).decode() for root in chosen)
 

@@ -44,7 +44,7 @@ class AgentSettings:
     """Tasks at once. Two, because pulls and health gates mostly wait, and one that hangs should not block."""
 
     drain_s: float = 30.0
-    """How long running tasks may go on after SIGTERM. What is not done then is adopted by the next process."""
+    """How long running tasks may go on after SIGTERM; the next process adopts what is not done then."""
 
     heartbeat_s: float = 30.0
     """Until the server says how often it wants to hear."""

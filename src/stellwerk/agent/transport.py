@@ -116,7 +116,7 @@ class Transport:
             async with self._session.request(
                 method, self.server + path, data=sent, headers=named, allow_redirects=False
             ) as response:
-                raw = await response.content.read(MESSAGE_BYTES)
+                raw = await _read(response)
                 self._time.heard(response.headers.get("date"))
                 if not 200 <= response.status < 300:
                     raise refusal(response.status, raw, response.headers.get("retry-after"))
@@ -149,6 +149,15 @@ class Transport:
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    raw = bytearray()
+    async for chunk in response.content.iter_any():
+        raw += chunk
+        if len(raw) > MESSAGE_BYTES:
+            raise aiohttp.ClientPayloadError("the answer is too long")
+    return bytes(raw)
 
 
 def client_context(bundle: str | None, pair: Path | None) -> ssl.SSLContext:

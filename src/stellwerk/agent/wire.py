@@ -15,7 +15,7 @@ class Wire(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """Something read off the wire."""
 
 
-class Task(Wire):
+class Task(Wire, frozen=True):
     """A task that was handed to this agent."""
 
     task_id: str
@@ -34,7 +34,7 @@ class Task(Wire):
         return f"Task({self.task_id!r}, {self.task_type!r}, attempt={self.attempt}, lease={self.lease})"
 
 
-class Config(Wire):
+class Config(Wire, frozen=True):
     """What the server wants of this agent; None where it says nothing."""
 
     heartbeat_interval: float | None = None
@@ -44,7 +44,7 @@ class Config(Wire):
     """Seconds of a certificate's life after which to ask for the next."""
 
 
-class Certificate(Wire):
+class Certificate(Wire, frozen=True):
     """A certificate that was issued for the key of our CSR."""
 
     cert: str
@@ -52,7 +52,7 @@ class Certificate(Wire):
     """Bundle that verifies the server."""
 
 
-class Registered(Wire):
+class Registered(Wire, frozen=True):
     """The answer to a registration."""
 
     agent_id: str
@@ -60,13 +60,13 @@ class Registered(Wire):
     config: Config = Config()
 
 
-class Authorities(Wire):
+class Authorities(Wire, frozen=True):
     """The roots that vouch for the server."""
 
     ca: str
 
 
-class Beat(Wire):
+class Beat(Wire, frozen=True):
     """The answer to a heartbeat. Tasks are decoded one by one: a strange one must not cost the others."""
 
     tasks: list[msgspec.Raw] = []
@@ -75,7 +75,7 @@ class Beat(Wire):
     config: Config | None = None
 
 
-class Frame(Wire):
+class Frame(Wire, frozen=True):
     """A message of the task-stream, from the server."""
 
     type: str
@@ -87,14 +87,14 @@ class Frame(Wire):
     message: str | None = None
 
 
-class Fault(Wire):
+class Fault(Wire, frozen=True):
     """The inside of an error body."""
 
     code: str = ""
     message: str = ""
 
 
-class ErrorBody(Wire):
+class ErrorBody(Wire, frozen=True):
     """An error as the interface words it."""
 
     error: Fault = Fault()
