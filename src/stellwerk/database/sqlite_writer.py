@@ -57,8 +57,10 @@ class Writer(threading.Thread):
             connection = self._connection
             connection.begin("BEGIN IMMEDIATE")
             outcomes = _run_group(connection, group)
-            # A unit alone has no savepoint: its failure undoes the transaction.
-            connection.execute("ROLLBACK" if len(group) == 1 and outcomes[0][2] else "COMMIT")
+            # A unit alone has no savepoint: its failure undoes the transaction. A cancelled one has no
+            # outcome.
+            failed = len(group) == 1 and outcomes and outcomes[0][2]
+            connection.execute("ROLLBACK" if failed else "COMMIT")
         # This is the thread's outermost loop, and whatever happened, the callers must be told.
         except BaseException as error:
             return self._give_up(group, error)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from stellwerk.database.database import open_database
 from stellwerk.database.errors import DatabaseLocked, DatabaseUnavailable
@@ -134,6 +135,12 @@ async def test_closing_waits_for_what_was_handed_in(tmp_path: Path) -> None:
 
 
 async def test_a_unit_whose_caller_has_gone_before_its_turn_is_not_run(tmp_path: Path) -> None:
+    with capture_logs() as logs:
+        await run_behind_one_that_is_gone(tmp_path)
+    assert logs == []
+
+
+async def run_behind_one_that_is_gone(tmp_path: Path) -> None:
     async with sqlite_database(tmp_path) as database:
         slow = asyncio.create_task(database.write(lambda: sleep(0.3)))
         await asyncio.sleep(0.05)
