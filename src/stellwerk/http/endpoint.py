@@ -40,7 +40,7 @@ class Observer(Protocol):
 class Endpoint:
     """Answers the requests of one operation."""
 
-    __slots__ = ("_decode", "_observer", "_refuse", "_render", "operation", "places")
+    __slots__ = ("_decode", "_observer", "_refuse", "_render", "names", "operation", "places")
 
     def __init__(
         self, operation: Operation, render: RenderProblem, refuse: Refuse, observer: Observer | None = None
@@ -49,6 +49,7 @@ class Endpoint:
         parts = enumerate(operation.path.split("/"))
         self.places = tuple(place for place, part in parts if part.startswith("{"))
         """Where in the path its parameters are."""
+        self.names = operation.parameters
         self._render = render
         self._refuse = refuse
         self._observer = observer

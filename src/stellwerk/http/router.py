@@ -55,8 +55,7 @@ class Router:
             endpoint = endpoints.get(method)
             if endpoint is not None:
                 values = [parts[place] for place in endpoint.places]
-                names = endpoint.operation.parameters
-                await endpoint(scope, receive, send, dict(zip(names, values, strict=True)))
+                await endpoint(scope, receive, send, dict(zip(endpoint.names, values, strict=True)))
                 return
         if matching:
             await self._other(scope, send, [name for endpoints in matching for name in endpoints])

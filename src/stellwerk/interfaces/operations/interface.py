@@ -27,7 +27,8 @@ from stellwerk.work.service import Work
 NAME = "operations"
 HEAD = Document("Stellwerk operations", __version__, "Metrics, events, keys, readiness.")
 ALL = Document("Stellwerk", __version__, "One control plane for fleets of agents and the services they run.")
-OWN = ("/metrics", "/events", "/keys", "/ready", "/openapi.json", "/docs")
+OWN = {word: len(word) + 1 for word in ("metrics", "events", "keys", "ready", "openapi.json", "docs")}
+"""First segments of its paths, with the length of the prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,8 @@ def build(
 
 def owns(path: str) -> int:
     """Return the length of the prefix by which the interface owns a path, 0 if it does not."""
-    for prefix in OWN:
-        if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
-            return len(prefix)
-    return 0
+    segments = path.split("/", 2)
+    return OWN.get(segments[1], 0) if len(segments) > 1 else 0
 
 
 def _owns_metrics(path: str) -> int:
