@@ -32,7 +32,7 @@ from stellwerk.fleet.service import Fleet
 from stellwerk.http.instants import iso
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.errors import refuse
-from stellwerk.interfaces.coordinator.outbox import Outbox
+from stellwerk.http.outbox import Outbox
 from stellwerk.interfaces.coordinator.wire import frames
 from stellwerk.interfaces.coordinator.words import condition
 from stellwerk.interfaces.coordinator.working import log_line
