@@ -37,7 +37,7 @@ _log = logging.getLogger("stellwerk.agent")
 CA_REFRESH_S = 600.0
 """How often the roots are asked for again: a new one is trusted long before it signs."""
 GOODBYE_S = 3.0
-NEW_TOKEN = (
+ASK_FOR_ONE = (
     "make one on the server with `stellwerk token create --agent` and give it with --token or --token-file"
 )
 
@@ -93,7 +93,7 @@ class Connection:
         """Stay joined until cancelled. Raises CannotJoin, and Revoked when it must not come back."""
         if self._store.is_revoked:
             if read_token(self._settings) is None:
-                raise Revoked(f"the server removed this agent; only a new token leads back: {NEW_TOKEN}")
+                raise Revoked(f"the server removed this agent; only a new token leads back: {ASK_FOR_ONE}")
             self._store.clear()
         while True:
             pair = next(iter(self._store.pairs()), None)
@@ -244,7 +244,7 @@ class Connection:
             )
         except NoToken:
             raise CannotJoin(
-                f"this agent has no identity in {self._settings.data_dir} and no token to get one; {NEW_TOKEN}"
+                f"there is no identity in {self._settings.data_dir} and no token to get one; {ASK_FOR_ONE}"
             ) from None
         except PinMismatch as error:
             raise CannotJoin(str(error)) from error
@@ -274,7 +274,7 @@ class Connection:
         except NoToken:
             _log.error(
                 "there is no token to register again; %s",
-                NEW_TOKEN,
+                ASK_FOR_ONE,
             )
             await asyncio.sleep(self._settings.rejoin_pause_s * (0.5 + 0.5 * chance()))
 

@@ -74,6 +74,7 @@ class Runner:
         self._carrying: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(settings.max_tasks)
         self._draining = False
+        self._declined: set[str] = set()
         self.on_change: Callable[[], None] = lambda: None
         """Called when a place has become free."""
 
@@ -108,7 +109,7 @@ class Runner:
             run = None
         if run is None:
             if self._draining:
-                self._spawn(self._decline(delivery_of(task)))
+                self._decline(delivery_of(task))
             else:
                 self._begin(self._run_of(task))
         elif (task.attempt, task.lease) > (run.delivery.attempt, run.delivery.lease):
@@ -132,7 +133,7 @@ class Runner:
         for run in self.held:
             if run.phase is Phase.WAITING:
                 self._withdraw(run)
-                self._spawn(self._decline(run.delivery))
+                self._decline(run.delivery)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 while self._carrying:
@@ -350,7 +351,13 @@ class Runner:
         if run.entry is not None:
             await self._journal.forget(run.job.task_id)
 
-    async def _decline(self, delivery: Delivery) -> None:
+    def _decline(self, delivery: Delivery) -> None:
+        # Once a task: a server that hands it out to us again at once would make a circle of it.
+        if delivery.task_id not in self._declined:
+            self._declined.add(delivery.task_id)
+            self._spawn(self._release(delivery))
+
+    async def _release(self, delivery: Delivery) -> None:
         await self._uplink.release(delivery)
 
 

@@ -138,7 +138,7 @@ class Stream:
     async def _take(self, frame: Frame) -> None:
         runner = self._vitals.runner
         match frame.type:
-            case "task_assigned" if frame.task is not None:
+            case "task_assigned":
                 task = decode_task(frame.task)
                 if task is None:
                     _log.error("the task-stream brought something that is no task")

@@ -79,7 +79,7 @@ class Frame(Wire, frozen=True):
     """A message of the task-stream, from the server."""
 
     type: str
-    task: msgspec.Raw | None = None
+    task: msgspec.Raw = msgspec.Raw()
     task_id: str | None = None
     lease: int | None = None
     config: Config | None = None
