@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from stellwerk.http import websocket
-from stellwerk.interfaces.coordinator import agent_socket, agent_sockets, outbox
+from stellwerk.http import duplex, outbox, websocket
+from stellwerk.interfaces.coordinator import agent_sockets
 from stellwerk.settings import Settings
 from support.plane import Caller, Plane, running_plane
 
@@ -247,6 +247,20 @@ async def test_faulty_frames_are_answered_and_too_many_of_them_end_the_connectio
         assert await agent.closed() == 1008
 
 
+async def test_result_that_no_body_could_have_is_refused(api: Caller):
+    await register(api)
+    async with connected(api) as agent:
+        mark = {"task_id": await submit(api), "lease": 1}
+        await agent.expect("task_assigned", **mark)
+        for result in ("[" * 100 + "]" * 100, '{"a":1,"a":2}', '{"a":1e999}'):
+            start = f'"type":"complete","task_id":"{mark["task_id"]}","lease":1'
+            await agent.socket.send_str(f'{{{start},"result":{result}}}')
+            assert (await agent.expect("error", **mark))["code"] == "invalid_json"
+        await agent.send({"type": "complete", **mark, "result": "x" * 1_048_576})
+        assert (await agent.expect("error", **mark))["code"] == "too_large"
+    assert await state(api, mark["task_id"]) == "leased"
+
+
 async def test_connection_is_refused_before_it_is_accepted(plane: Plane):
     api = plane.main
     await register(api)
@@ -291,7 +305,7 @@ async def test_agent_that_does_not_read_is_cut_off_and_its_tasks_go_to_another(
 ):
     monkeypatch.setattr(outbox, "PATIENCE_S", 0.2)
     monkeypatch.setattr(agent_sockets, "CHECK_S", 0.05)
-    monkeypatch.setattr(agent_socket, "CLOSE_S", 0.05)
+    monkeypatch.setattr(duplex, "CLOSE_S", 0.05)
     monkeypatch.setattr(websocket, "CUT_AFTER_S", 0.05)
     async with running_plane(tmp_path / "data", quick(ack_deadline_s=0.5, sweep_s=0.05)) as plane:
         await leave_a_deaf_agent_behind(plane.main)

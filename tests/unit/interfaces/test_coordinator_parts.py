@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from stellwerk.fleet.model import Condition, Presence
+from stellwerk.http import outbox
 from stellwerk.http.instants import iso, microseconds
-from stellwerk.interfaces.coordinator import aliases, outbox
-from stellwerk.interfaces.coordinator.breaker import Breaker
 from stellwerk.http.outbox import Outbox
+from stellwerk.interfaces.coordinator import aliases
+from stellwerk.interfaces.coordinator.breaker import Breaker
 from stellwerk.interfaces.coordinator.rendering import Agents
 from stellwerk.interfaces.coordinator.wire import frames
 from stellwerk.interfaces.coordinator.words import AgentStatus, project_status, standings

@@ -1,24 +1,19 @@
 """The agent's WebSocket: tasks go out as they are leased, reports come back on the same connection.
 
-Theory of operation. One task reads (`AgentSocket.serve`), the outbox writes when there is something. A
-report that must be durable before it is answered (*step*: accept, complete, fail, release, cancelled) runs
-in a task of its own, so that the many steps of a busy agent share the database's groups; steps of one task
-run in the order in which they came, and a connection that has too many under way is not read from until
-some are done. Steps outlive their connection: what was received is carried out.
+Theory of operation. The connection is a `Duplex`: reports are steps of it, in order for each task, so that
+the many steps of a busy agent share the database's groups.
 
-Reconciliation. The leases of before the connection are read first; then the seat is taken, and from then on
-the dispatcher delivers. If the first frame is `hello`, the leases of before are compared with it: what the
-agent no longer has, it is given again (not begun) or it is taken back (begun), and what it wrongly holds is
-reported lost. Without `hello` the deadlines decide.
+Reconciliation. With the seat come the leases that the holder has; from then on the dispatcher delivers. If
+the first frame is `hello`, those leases are compared with it: what the agent no longer has, it is given
+again (not begun) or it is taken back (begun), and what it wrongly holds is reported lost. Without `hello`
+the deadlines decide.
 
 An ended connection gives up its seat; `Work.disconnect` sees to its leases. Close codes: 4403 not (any
 more) the caller's agent, 4404 the agent was removed, 4408 the peer does not read, 4409 another connection
 took over, 1008 too many faulty messages, 1012 the server stops.
 """
 
-import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,30 +24,27 @@ from stellwerk.clock import Clock
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
 from stellwerk.fleet.service import Fleet
+from stellwerk.http.duplex import Duplex, Receive, Send, Steps
 from stellwerk.http.instants import iso
+from stellwerk.http.json_check import InvalidJson, check_json
+from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.errors import refuse
-from stellwerk.http.outbox import Outbox
 from stellwerk.interfaces.coordinator.wire import frames
 from stellwerk.interfaces.coordinator.words import condition
 from stellwerk.interfaces.coordinator.working import log_line
+from stellwerk.settings import LimitSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.work.refusals import LeaseLost, UnknownTask
 from stellwerk.work.service import Work
 from stellwerk.work.states import State
 from stellwerk.work.task import Assignment, Holder
 
-NOT_YOURS, REMOVED, NOT_READING, REPLACED = 4403, 4404, 4408, 4409
-FAULTY, RESTART = 1008, 1012
-STEPS_UNDER_WAY = 512
+NOT_YOURS, REMOVED, REPLACED, FAULTY = 4403, 4404, 4409, 1008
+DEPTH = LimitSettings().depth
 FAULTS = 20
 """Messages that are no frames before the connection is closed: enough to debug with, too few to flood."""
-CLOSE_S = 1.0
-"""How long the close frame may take; a peer that does not read never gets it."""
 CANCELLED = "cancelled"
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 log = structlog.get_logger()
 
@@ -64,7 +56,7 @@ class Ends:
     fleet: Fleet
     work: Work
     clock: Clock
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    steps: Steps = field(default_factory=set)
     """Steps under way, which outlive their connections."""
 
 
@@ -72,18 +64,13 @@ class AgentSocket:
     """One connection of one holder; also the channel of its seat."""
 
     __slots__ = (
+        "_before",
         "_clock",
+        "_duplex",
         "_early",
-        "_ending",
         "_faults",
         "_fleet",
-        "_outbox",
         "_principal",
-        "_reader",
-        "_send",
-        "_steps",
-        "_tasks",
-        "_under_way",
         "_work",
         "holder",
     )
@@ -92,16 +79,12 @@ class AgentSocket:
         self._fleet = ends.fleet
         self._work = ends.work
         self._clock = ends.clock
-        self._tasks = ends.tasks
         self._principal = principal
         self.holder = holder
-        self._send = send
-        self._outbox = Outbox(send, self._failed)
-        self._reader: asyncio.Task[Any] | None = None
-        self._ending: asyncio.Task[None] | None = None
-        self._steps: dict[str, asyncio.Task[None]] = {}
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._duplex = Duplex(send, ends.steps)
         self._faults = 0
+        self._before: dict[str, Assignment] = {}
+        """Leases of before the connection, until the first frame was read."""
         self._early: set[str] | None = set()
         """Tasks delivered before the first frame was read; None from then on."""
 
@@ -110,12 +93,12 @@ class AgentSocket:
     @property
     def alive(self) -> bool:
         """Whether what is delivered now has a chance to arrive."""
-        return not self._outbox.closed and not self._outbox.stuck
+        return self._duplex.alive
 
     def deliver(self, assignments: Sequence[Assignment]) -> None:
         """Send tasks whose leases are durable."""
         for assignment in assignments:
-            self._outbox.put(frames.encode_assignment(rendering.assignment(assignment)))
+            self._duplex.put(frames.encode_assignment(rendering.assignment(assignment)))
         if self._early is not None:
             self._early |= {assignment.task_id for assignment in assignments}
 
@@ -129,69 +112,35 @@ class AgentSocket:
         self, receive: Receive, before: Sequence[Assignment], heartbeat_interval_s: float
     ) -> None:
         """Serve until the connection ends; `before` are the leases of before it."""
-        self._reader = asyncio.current_task()
+        self._before = {one.task_id: one for one in before}
         self._put(frames.Welcome(*self.holder, heartbeat_interval_s, iso(self._clock.now_us())))
-        try:
-            await self._read(receive, {one.task_id: one for one in before})
-        except asyncio.CancelledError:
-            if self._ending is None:
-                raise
-        finally:
-            self._reader = None
-            self._outbox.close()
-            if self._ending is not None:
-                await asyncio.wait({self._ending})
+        await self._duplex.serve(receive, self._take)
 
     def end(self, code: int, reason: str) -> None:
         """Close the connection soon, whether or not the peer reads; the first reason stands."""
-        if self._ending is None:
-            self._outbox.close()
-            self._ending = asyncio.create_task(self._close(code, reason))
+        self._duplex.end(code, reason)
 
     async def drain(self, limit_s: float) -> None:
         """Say that the server stops, let steps under way end, and close with 1012."""
         self._put(frames.Draining())
-        if self._under_way:
-            await asyncio.wait(set(self._under_way), timeout=limit_s)
-        await self._outbox.drained(CLOSE_S)
-        self.end(RESTART, "The server stops")
-        if self._ending is not None:
-            await asyncio.wait({self._ending})
+        await self._duplex.drain(limit_s)
 
     def check(self) -> None:
         """End the connection of a peer that does not read."""
-        if self._outbox.stuck:
-            self.end(NOT_READING, "Frames are not read")
+        self._duplex.check()
 
-    def _failed(self, overfull: bool) -> None:
-        if overfull:
-            self.end(NOT_READING, "Frames are not read")
-
-    async def _close(self, code: int, reason: str) -> None:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(CLOSE_S):
-                await self._send({"type": "websocket.close", "code": code, "reason": reason})
-        if self._reader is not None:
-            self._reader.cancel()
-
-    async def _read(self, receive: Receive, before: dict[str, Assignment]) -> None:
-        while True:
-            message = await receive()
-            if message["type"] != "websocket.receive":
+    async def _take(self, message: Mapping[str, Any]) -> None:
+        for frame in self._decode(message):
+            if isinstance(frame, frames.Goodbye):
+                self.end(1000, "Goodbye")
                 return
-            for frame in self._decode(message):
-                if isinstance(frame, frames.Goodbye):
-                    self.end(1000, "Goodbye")
-                    break
-                if isinstance(frame, frames.Hello):
-                    self._reconcile(frame, before)
-                elif isinstance(frame, frames.Heartbeat):
-                    await self._heartbeat(frame)
-                else:
-                    self._begin(frame)
-                before, self._early = {}, None
-            while len(self._under_way) >= STEPS_UNDER_WAY:
-                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            if isinstance(frame, frames.Hello):
+                self._reconcile(frame, self._before)
+            elif isinstance(frame, frames.Heartbeat):
+                await self._heartbeat(frame)
+            else:
+                self._begin(frame)
+            self._before, self._early = {}, None
 
     def _decode(self, message: Mapping[str, Any]) -> list[frames.Incoming]:
         try:
@@ -241,28 +190,15 @@ class AgentSocket:
         # What has begun and may not be repeated ends as lost when its lease does.
 
     def _begin(self, frame: frames.Notes | frames.Steps) -> None:
-        task = asyncio.create_task(self._step(frame, self._steps.get(frame.task_id)))
-        self._steps[frame.task_id] = task
-        self._under_way.add(task)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+        self._duplex.begin(frame.task_id, lambda: self._step(frame))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        self._tasks.discard(task)
-
-    async def _step(self, frame: frames.Notes | frames.Steps, earlier: asyncio.Task[None] | None) -> None:
-        if earlier is not None and not earlier.done():
-            await asyncio.wait({earlier})
+    async def _step(self, frame: frames.Notes | frames.Steps) -> None:
         try:
             answer = await self._report(frame)
         except (LeaseLost, UnknownTask) as error:
             answer = frames.LeaseLost(frame.task_id, frame.lease, str(error))
         except Exception as error:
             answer = self._refusal(error, frame)
-        finally:
-            if self._steps.get(frame.task_id) is asyncio.current_task():
-                del self._steps[frame.task_id]
         if answer is not None:
             self._put(answer)
 
@@ -279,10 +215,9 @@ class AgentSocket:
                 standing = await work.log(holder, *mark, [log_line(line) for line in frame.lines])
                 return frames.TaskCancel(*mark, CANCELLED) if standing.stop_asked else None
             case frames.Complete():
-                settled = await work.complete(holder, *mark, bytes(frame.result).decode())
+                settled = await work.complete(holder, *mark, checked(frame.result))
             case frames.Fail():
-                error = bytes(frame.error).decode()
-                settled = await work.fail(holder, *mark, error, retryable=frame.retryable)
+                settled = await work.fail(holder, *mark, checked(frame.error), retryable=frame.retryable)
             case frames.Release():
                 settled = await work.hand_back(holder, *mark)
             case _:
@@ -300,4 +235,14 @@ class AgentSocket:
         return frames.Error(problem.detail, problem.code, task_id, lease)
 
     def _put(self, frame: frames.ToAgent) -> None:
-        self._outbox.put(frames.encode(frame))
+        self._duplex.put(frames.encode(frame))
+
+
+def checked(raw: msgspec.Raw) -> str:
+    """Return JSON text that is as strict as a body over HTTP has to be. Raises Problem."""
+    text = bytes(raw)
+    try:
+        check_json(text, DEPTH)
+    except InvalidJson as error:
+        raise Problem.invalid(str(error), "invalid_json") from None
+    return text.decode()

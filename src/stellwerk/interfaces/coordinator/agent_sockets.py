@@ -13,6 +13,7 @@ from stellwerk.clock import Clock
 from stellwerk.fleet.errors import UnknownAgent
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.auth import check_scope
+from stellwerk.http.duplex import Receive, Send
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator.agent_socket import (
     NOT_YOURS,
@@ -20,8 +21,6 @@ from stellwerk.interfaces.coordinator.agent_socket import (
     REPLACED,
     AgentSocket,
     Ends,
-    Receive,
-    Send,
 )
 from stellwerk.interfaces.coordinator.holders import MOST_TASKS, check_owner, instance_of, seat_of
 from stellwerk.interfaces.coordinator.wire.text import Id
