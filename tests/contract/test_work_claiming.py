@@ -78,8 +78,10 @@ async def test_one_task_wakes_one_claimer(queue: Queue) -> None:
         await waits.claim(f"a{n}")
     await queue.submit()
     await asyncio.wait_for(waits.tasks[0], 5)
-    # On PostgreSQL the replica's own hint may come back and wake one more, for nothing.
-    assert asked in (["a0"], ["a0", "a1"] if queue.database.engine == "postgres" else ["a0"])
+    # On PostgreSQL the replica's own hint, or its poll, may come meanwhile: each wakes one more, for nothing.
+    looks = 0 if queue.database.engine == "sqlite" else 3
+    assert asked[0] == "a0"
+    assert len(asked) <= 1 + looks
     for task in waits.tasks:
         task.cancel()
 
