@@ -12,7 +12,7 @@ from bench.serving import Server
 from bench.worker import WorkPlan
 
 CAPACITY = 64
-SUBMITTERS = 16
+SUBMITTERS = 32
 
 
 def delivery(bench: Bench) -> None:
