@@ -5,7 +5,7 @@ the many steps of a busy agent share the database's groups.
 
 Reconciliation. With the seat come the leases that the holder has; from then on the dispatcher delivers. If
 the first frame is `hello`, those leases are compared with it: what the agent no longer has, it is given
-again (not begun) or it is taken back (begun), and what it wrongly holds is reported lost. Without `hello`
+again (not begun) or it has failed at (begun), and what it wrongly holds is reported lost. Without `hello`
 the deadlines decide.
 
 An ended connection gives up its seat; `Work.disconnect` sees to its leases. Close codes: 4403 not (any
@@ -45,6 +45,8 @@ DEPTH = LimitSettings().depth
 FAULTS = 20
 """Messages that are no frames before the connection is closed: enough to debug with, too few to flood."""
 CANCELLED = "cancelled"
+FORGOTTEN = msgspec.Raw(b'"The agent came back without this task"')
+"""The error of an attempt that ended with its agent's process."""
 
 log = structlog.get_logger()
 
@@ -186,7 +188,8 @@ class AgentSocket:
         elif lease.state is State.CANCELLING:
             self._begin(frames.Cancelled(*mark))
         elif lease.repeatable:
-            self._begin(frames.Release(*mark))
+            # An attempt that counts: a task that kills its worker must not come back for ever.
+            self._begin(frames.Fail(*mark, error=FORGOTTEN))
         # What has begun and may not be repeated ends as lost when its lease does.
 
     def _begin(self, frame: frames.Notes | frames.Steps) -> None:
