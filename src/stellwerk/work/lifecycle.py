@@ -111,13 +111,15 @@ def may_be_corrected(task: Live) -> bool:
     return task.reason == Reason.LOST and task.state in (State.FAILED, State.DEAD)
 
 
-def fail(task: Live, now_us: int, *, retryable: bool, jitter: float, terms: Terms) -> Live:
+def fail(
+    task: Live, now_us: int, *, retryable: bool, jitter: float, terms: Terms, reason: Reason = Reason.ERROR
+) -> Live:
     """End an attempt with an error: tried again, dead or failed. Raises ConflictingResult, LeaseLost."""
     if task.state is State.CANCELLING:
         return stopped(task, now_us)
     if task.state in ACTIVE:
         if not (retryable and task.repeatable):
-            return _end(task, Step.FAIL, now_us, Reason.ERROR)
+            return _end(task, Step.FAIL, now_us, reason)
         if task.attempt >= task.max_attempts:
             return _end(task, Step.EXHAUST, now_us, Reason.ATTEMPTS_EXHAUSTED)
         return _try_again(task, now_us, Reason.RETRY, jitter, terms)

@@ -10,6 +10,7 @@ database.
 import asyncio
 import random
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database
@@ -311,6 +312,10 @@ class Work:
         """Renew this holder's running leases; written with others, at most `flush_s` later."""
         self._renewals.ask(holder).add_done_callback(_forget_failure)
 
+    def renew(self, holder: Holder, task_id: str, fence: int, fraction: float | None = None) -> None:
+        """Renew one lease soon, with its progress where that is known; nobody learns of a failure."""
+        self._reports.ask(Report(holder, task_id, fence, fraction)).add_done_callback(_forget_failure)
+
     async def complete(self, holder: Holder, task_id: str, fence: int, result: str) -> Settled:
         """End the task with a result (JSON text).
 
@@ -320,12 +325,21 @@ class Work:
         return _settled(await self._messages.ask(Done(holder, task_id, fence, kept)))
 
     async def fail(
-        self, holder: Holder, task_id: str, fence: int, error: str, *, retryable: bool = True
+        self,
+        holder: Holder,
+        task_id: str,
+        fence: int,
+        error: str,
+        *,
+        retryable: bool = True,
+        timed_out: bool = False,
     ) -> Settled:
         """End the attempt with an error (JSON text): retried later, failed or dead. Raises as `complete`."""
         kept = kept_result(task_id, error=error, limit=self._settings.result_bytes)
         jitter = random.random()  # noqa: S311 (spreads retries, keeps no secret)
-        return _settled(await self._messages.ask(Failed(holder, task_id, fence, kept, retryable, jitter)))
+        return _settled(
+            await self._messages.ask(Failed(holder, task_id, fence, kept, retryable, jitter, timed_out))
+        )
 
     async def hand_back(self, holder: Holder, task_id: str, fence: int, delay_s: float = 0.0) -> Settled:
         """Give the task back unfinished, to be given out again after `delay_s`; the attempt does not count.
@@ -512,7 +526,7 @@ def _standing(change: Change) -> Standing:
     return Standing(change.after.task_id, change.after.state, change.after.lease_expires_at or 0)
 
 
-def _forget_failure(future: "asyncio.Future[None]") -> None:
+def _forget_failure(future: "asyncio.Future[Any]") -> None:
     """Let a hint fail in silence: the lease it was about ends or goes on by the clock."""
     if not future.cancelled():
         future.exception()

@@ -14,7 +14,7 @@ from stellwerk.work import lifecycle
 from stellwerk.work.lease import Terms
 from stellwerk.work.lifecycle import Change, Live, prove_lease
 from stellwerk.work.refusals import TooLarge, UnknownTask, WorkRefused
-from stellwerk.work.states import ACTIVE
+from stellwerk.work.states import ACTIVE, Reason
 from stellwerk.work.store import StoredResult, load_live, write_changes
 from stellwerk.work.task import Holder
 
@@ -48,6 +48,8 @@ class Failed(Struct, frozen=True, gc=False):
     retryable: bool
     jitter: float
     """0 … 1; spreads the next attempts."""
+    timed_out: bool = False
+    """Its holder stopped it because its time was over."""
 
 
 class HandedBack(Struct, frozen=True, gc=False):
@@ -126,7 +128,14 @@ def _take(
 def _end_attempt(task: Live, message: Done | Failed, now_us: int, terms: Terms) -> Live:
     if isinstance(message, Done):
         return lifecycle.succeed(task, now_us)
-    return lifecycle.fail(task, now_us, retryable=message.retryable, jitter=message.jitter, terms=terms)
+    return lifecycle.fail(
+        task,
+        now_us,
+        retryable=message.retryable,
+        jitter=message.jitter,
+        terms=terms,
+        reason=Reason.TIMED_OUT if message.timed_out else Reason.ERROR,
+    )
 
 
 def _said_before(message: Done | Failed, results: dict[str, StoredResult]) -> Unit[bool]:

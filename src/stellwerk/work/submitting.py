@@ -72,6 +72,7 @@ def prepare(
     check_priority(submission.priority)
     _check(submission)
     not_before = now_us + submission.delay_us if submission.delay_us else submission.not_before
+    deadline_at = now_us + submission.expires_us if submission.expires_us else submission.deadline_at
     delayed = not_before is not None and not_before > now_us
     # A task that may not begin before an instant waits from that instant on, as far as ageing goes.
     rank = rank_at(not_before if delayed and not_before else now_us, submission.priority, ageing_step_us)
@@ -113,7 +114,7 @@ def prepare(
             now_us,
             not_before,
             1 if delayed else 0,
-            submission.deadline_at,
+            deadline_at,
             submission.timeout_us,
         ),
         (task_id, submission.task_data, submission.requirements_text, body_hash, preferred),
@@ -144,6 +145,7 @@ def hash_body(submission: Submission) -> str:
         submission.not_before,
         submission.delay_us,
         submission.deadline_at,
+        submission.expires_us,
         submission.timeout_us,
     )
     return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()

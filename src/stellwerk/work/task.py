@@ -42,6 +42,8 @@ class Submission(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     delay_us: int | None = None
     """Relative form of `not_before`; a repeated submission with the same delay counts as the same body."""
     deadline_at: int | None = None
+    expires_us: int | None = None
+    """Relative form of `deadline_at`; counts as `delay_us` does."""
     timeout_us: int | None = None
     """Longest running time of one attempt."""
     application: str | None = None
