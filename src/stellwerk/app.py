@@ -10,11 +10,13 @@ import contextlib
 import sys
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 from stellwerk.clock import Clock, SystemClock
 from stellwerk.database.database import Database, open_database
 from stellwerk.database.errors import DatabaseLocked, DatabaseTooNew, DatabaseUnavailable, MigrationChanged
 from stellwerk.database.unit import Add, Unit
+from stellwerk.fleet.deployment.service import Deployments
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.access import access_of
 from stellwerk.http.audit import RefusalAudit
@@ -27,12 +29,16 @@ from stellwerk.http.meter import Meter
 from stellwerk.http.outbound import Outbound
 from stellwerk.http.protocol import Connections
 from stellwerk.http.tls import Tls
-from stellwerk.interfaces import coordinator, operations
+from stellwerk.interfaces import coordinator, deployment, operations
 from stellwerk.interfaces.operations import Component, Gauge
 from stellwerk.journal.pruning import Pruner
 from stellwerk.journal.service import Journal
 from stellwerk.settings import Settings
+from stellwerk.trust.authority.roots import RootUnusable
+from stellwerk.trust.certificates.service import LOOPBACK, Identities
 from stellwerk.trust.service import Keys
+from stellwerk.trust.vault.cipher import KeyUnusable, load_key
+from stellwerk.trust.vault.service import Secrets
 from stellwerk.work.service import Work
 
 
@@ -80,10 +86,13 @@ class ControlPlane:
         files = self._settings.tls
         if files.certificate is None or files.key is None:
             return None
+        return await self._watch_tls(starting, files.certificate, files.key)
+
+    async def _watch_tls(self, starting: contextlib.AsyncExitStack, certificate: Path, key: Path) -> Tls:
         try:
-            tls = Tls(files.certificate, files.key)
+            tls = Tls(certificate, key)
         except OSError as error:
-            raise CannotStart(f"tls.certificate and tls.key cannot be used: {error}") from error
+            raise CannotStart(f"{certificate} and {key} cannot be used for TLS: {error}") from error
         await tls.start()
         starting.push_async_callback(tls.stop)
         return tls
@@ -120,6 +129,14 @@ class ControlPlane:
             await subject.start()
             starting.push_async_callback(subject.stop)
 
+        identities, secrets = await self._start_trust(starting, database, journal)
+        if tls is None and any(one.secure for one in bound):
+            tls = await self._watch_tls(
+                starting, identities.server_certificate, identities.server_certificate
+            )
+        deployments = Deployments(database, journal, fleet, identities, settings=settings.fleet, clock=clock)
+        await deployments.start()
+
         meter = Meter()
         agents = coordinator.build(
             fleet=fleet,
@@ -134,6 +151,16 @@ class ControlPlane:
             observer=meter,
             still_valid=keys.still_valid,
         )
+        machines = deployment.build(
+            deployments=deployments,
+            identities=identities,
+            secrets=secrets,
+            work=work,
+            database=database,
+            clock=clock,
+            fleet_settings=settings.fleet,
+            observer=meter,
+        )
         upkeep = operations.build(
             fleet=fleet,
             work=work,
@@ -142,12 +169,12 @@ class ControlPlane:
             clock=clock,
             meter=meter,
             components=[_database_component(database)],
-            gauges=[Gauge(*figure) for figure in agents.figures()],
-            documents={"coordinator": agents.document},
+            gauges=[Gauge(*figure) for part in (agents, machines) for figure in part.figures()],
+            documents={"coordinator": agents.document, "deployment": machines.document},
         )
         gates = {
-            "main": (agents.interface, upkeep.interface),
-            "tls": (agents.interface, upkeep.interface),
+            "main": (agents.interface, machines.interface, upkeep.interface),
+            "tls": (agents.interface, machines.interface, upkeep.interface),
             "coordinator": (agents.compat,),
             "metrics": (upkeep.metrics,),
         }
@@ -159,12 +186,36 @@ class ControlPlane:
         starting.push_async_callback(self._stop_listeners)
         for listener in self._listeners:
             await listener.start()
-        await agents.start()
-        starting.push_async_callback(agents.stop, settings.server.stop_timeout_s)
+        for part in (agents, machines):
+            await part.start()
+            starting.push_async_callback(part.stop, settings.server.stop_timeout_s)
         is_open = access_of("main", settings.server.host, settings.server, settings.access).open
         if not is_open and (token := await keys.bootstrap()):
             # The one secret that is ever printed: without it nobody could make the first key.
             sys.stderr.write(f"Bootstrap API key (shown once): {token}\n")
+
+    async def _start_trust(
+        self, starting: contextlib.AsyncExitStack, database: Database, journal: Journal
+    ) -> tuple[Identities, Secrets]:
+        settings, clock = self._settings, self._clock
+        names = (*LOOPBACK, settings.server.host, *settings.server.names)
+        identities = Identities(
+            database,
+            journal,
+            settings.trust,
+            settings.data_dir,
+            clock,
+            server_names=tuple(dict.fromkeys(names)),
+        )
+        folder = settings.trust.authority_dir or settings.data_dir / "authority"
+        try:
+            await identities.start()
+            starting.push_async_callback(identities.stop)
+            # Beside the roots, because replicas share that folder.
+            key = await asyncio.to_thread(load_key, folder / "secrets.key")
+        except (RootUnusable, KeyUnusable, OSError) as error:
+            raise CannotStart(str(error)) from error
+        return identities, Secrets(database, journal, key, clock)
 
 
 class _Shared:

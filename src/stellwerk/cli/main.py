@@ -5,9 +5,15 @@ from typing import Annotated
 import typer
 
 from stellwerk import __version__
+from stellwerk.cli.agent_run import run_agent
+from stellwerk.cli.authorities import authorities
 from stellwerk.cli.demo import demo
 from stellwerk.cli.keys import keys
+from stellwerk.cli.machines import machine, machines
+from stellwerk.cli.secrets import secrets
 from stellwerk.cli.serve import serve, settings
+from stellwerk.cli.tasks import tasks
+from stellwerk.cli.tokens import tokens
 from stellwerk.cli.worker import worker
 
 app = typer.Typer(
@@ -37,7 +43,14 @@ app.command()(serve)
 app.command()(settings)
 app.command()(worker)
 app.command()(demo)
+app.command("agents")(machines)
 app.add_typer(keys, name="key")
+app.add_typer(tokens, name="token")
+machine.command("run")(run_agent)
+app.add_typer(machine, name="agent")
+app.add_typer(tasks, name="task")
+app.add_typer(secrets, name="secret")
+app.add_typer(authorities, name="ca")
 
 
 def run() -> None:

@@ -61,7 +61,12 @@ def _detail(body: bytes) -> str:
         answer = json.loads(body)
     except ValueError:
         return body.decode(errors="replace")[:500]
-    return str(answer.get("detail", answer)) if isinstance(answer, dict) else str(answer)
+    if not isinstance(answer, dict):
+        return str(answer)
+    fault = answer.get("error")
+    if isinstance(fault, dict) and "message" in fault:
+        return str(fault["message"])
+    return str(answer.get("detail", answer))
 
 
 def _end(message: str) -> typer.Exit:

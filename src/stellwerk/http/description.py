@@ -21,6 +21,7 @@ SECURITY: list[JsonObject] = [{}, {"bearer": []}, {"key": []}]
 SCHEMES: JsonObject = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "certificate": {"type": "mutualTLS", "description": "An agent's certificate."},
 }
 ALWAYS = (400, 403, 429, 500)
 """A malformed request, a foreign host or page, the caller's rate, an unexpected failure."""
@@ -66,7 +67,7 @@ def statuses(operation: Operation) -> Iterator[int]:
         possible |= {*WITH_BODY}
     if operation.query is not None:
         possible.add(422)
-    if operation.scope is not None:
+    if operation.scope is not None or operation.check is not None:
         possible |= {401, 503}
     if operation.parameters and operation.misses:
         possible.add(404)
@@ -98,11 +99,13 @@ def _operation(operation: Operation, schemas: _Schemas, refusal: type, not_found
         "operationId": _identifier(operation),
         "summary": operation.summary,
         "tags": [operation.tag],
-        "security": [] if operation.scope is None else SECURITY,
+        "security": _security(operation),
         "responses": {str(operation.status): _success(operation, schemas)},
     }
     if operation.scope is not None:
         described["x-required-scope"] = operation.scope.value
+    elif operation.check is not None:
+        described["x-required-certificate"] = True
     if operation.description:
         described["description"] = operation.description
     parameters = list(_parameters(operation, schemas))
@@ -122,6 +125,11 @@ def _operation(operation: Operation, schemas: _Schemas, refusal: type, not_found
             "content": content,
         }
     return described
+
+
+def _security(operation: Operation) -> list[JsonObject]:
+    by_scope = [] if operation.scope is None else SECURITY
+    return by_scope if operation.check is None else [*by_scope, {"certificate": []}]
 
 
 def _success(operation: Operation, schemas: _Schemas) -> JsonObject:

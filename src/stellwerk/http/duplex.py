@@ -56,9 +56,7 @@ class Duplex:
         """Send a frame soon."""
         self._outbox.put(frame)
 
-    async def serve(
-        self, receive: Receive, take: Callable[[Mapping[str, Any]], Awaitable[None]]
-    ) -> None:
+    async def serve(self, receive: Receive, take: Callable[[Mapping[str, Any]], Awaitable[None]]) -> None:
         """Hand on every message until the connection ends."""
         self._reader = asyncio.current_task()
         try:

@@ -81,7 +81,9 @@ class Endpoint:
     async def _answer(self, scope: Mapping[str, Any], receive: Receive, path: Mapping[str, str]) -> Answer:
         operation, state = self.operation, scope["state"]
         principal = state["principal"]
-        if operation.scope is not None and operation.scope not in principal.granted:
+        if operation.check is not None:
+            operation.check(principal, path)
+        elif operation.scope is not None and operation.scope not in principal.granted:
             check_scope(operation.scope, principal)
         raw = await _read(receive)
         body = self._body(raw)

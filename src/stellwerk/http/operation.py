@@ -75,6 +75,9 @@ class Raw:
 Answer = bytes | msgspec.Struct | Raw | Streaming
 """Encoded JSON, a value to encode, or something special."""
 
+Check = Callable[[Principal, Mapping[str, str]], object]
+"""Raises a Problem unless the caller may do this with what the path's parameters name."""
+
 Handle = Callable[[Call[Any, Any]], Awaitable[Answer]]
 
 
@@ -87,7 +90,7 @@ class Operation:
     """Segments in braces are parameters: `/agents/{agent_id}`."""
     handle: Handle
     scope: Scope | None
-    """None is public."""
+    """None is public, unless there is a check."""
     summary: str
     tag: str
     gives: Any
@@ -110,6 +113,8 @@ class Operation:
     """Prefix of the detail of a 500; the request id follows."""
     unavailable: str | None = None
     """Detail of a 503 while the database cannot answer; None says what is wrong with the database."""
+    check: "Check | None" = None
+    """Authorises instead of the scope, for callers that may also, or only, show a certificate."""
     misses: bool = True
     """Whether an operation with a parameter in its path can answer 404."""
 

@@ -16,7 +16,7 @@ class ServerSettings:
     port: int = 8080
     """Main listener; serves every interface. 0 takes a free port."""
     tls_port: int | None = None
-    """A further main listener with TLS; unset means none."""
+    """A further main listener with TLS, which agents with certificates need; unset means none."""
     compat_ports: bool = True
     """Whether the listeners of the published interfaces are opened beside the main one."""
     coordinator_port: int = 9001
@@ -36,7 +36,7 @@ class TlsSettings:
     """Certificate files of the listeners; read again when they change."""
 
     certificate: Path | None = None
-    """PEM chain of the server certificate."""
+    """PEM chain of the server certificate; unset, our own server authority makes one."""
     key: Path | None = None
     """PEM private key of the certificate."""
     all_listeners: bool = False

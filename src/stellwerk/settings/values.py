@@ -174,10 +174,6 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
     tls = settings.tls
     if (tls.certificate is None) != (tls.key is None):
         found.append(("tls", "certificate and key belong together: set both or neither"))
-    if tls.all_listeners and tls.certificate is None:
-        found.append(("tls.all_listeners", "needs tls.certificate and tls.key"))
-    if settings.server.tls_port is not None and tls.certificate is None:
-        found.append(("server.tls_port", "needs tls.certificate and tls.key"))
     if settings.fleet.offline_after <= settings.fleet.late_after:
         found.append(("fleet.offline_after", "must be greater than fleet.late_after"))
     if settings.work.retry_cap_s < settings.work.retry_base_s:

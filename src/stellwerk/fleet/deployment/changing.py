@@ -1,4 +1,4 @@
-"""The units by which a deployment agent joins, changes and leaves: each one transaction with the fleet's part."""
+"""The units by which a deployment agent joins, changes and leaves, together with its group."""
 
 from collections.abc import Generator
 from typing import Any

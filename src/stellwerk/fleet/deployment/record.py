@@ -62,7 +62,7 @@ class DeploymentAgent(msgspec.Struct, frozen=True, kw_only=True):
     """It may have these; what it is found by is their intersection with what it reports."""
     labels: Mapping[str, str]
     targets: tuple[Target, ...] = ()
-    log_level: str = "info"
+    log_level: LogLevel = "info"
     max_tasks: int | None = None
     """Tasks at once; None has no cap."""
     draining: bool = False

@@ -17,14 +17,12 @@ from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.holders import instance_of
 from stellwerk.interfaces.coordinator.wire import agents as wire
 from stellwerk.interfaces.coordinator.wire import work as work_wire
-from stellwerk.interfaces.coordinator.words import agent_type, condition, standings
+from stellwerk.interfaces.coordinator.words import JOINED_THROUGH, agent_type, condition, standings
 from stellwerk.trust.scopes import Scope
 from stellwerk.work.offering import accepts, offer
 from stellwerk.work.service import Work
 from stellwerk.work.task import Assignment, Holder
 
-NAME = "coordinator"
-"""The interface through which agents join here."""
 REGISTRATION_BYTES = 262_144
 """Largest registration: its metadata is kept in memory for as long as the agent stays."""
 UNAVAILABLE = "Agent registry not available"
@@ -167,7 +165,7 @@ class AgentRoutes:
 
     async def remove(self, call: Call[None, wire.InstanceQuery]) -> Answer:
         group = call.path["agent_id"]
-        await self._fleet.remove(call.principal, group, call.query.instance_id)
+        await self._fleet.remove(call.principal, group, call.query.instance_id, through=JOINED_THROUGH)
         return wire.AgentRemoved(
             message=f"Agent {group} removed", agent_id=group, timestamp=iso(self._clock.now_us())
         )
@@ -176,7 +174,12 @@ class AgentRoutes:
         group, body = call.path["agent_id"], call.body
         declared = condition(body.status)
         taken = await self._fleet.set_status(
-            call.principal, group, declared, body.load_metrics, body.instance_id
+            call.principal,
+            group,
+            declared,
+            body.load_metrics,
+            body.instance_id,
+            through=JOINED_THROUGH,
         )
         return encode(
             {
@@ -194,7 +197,12 @@ class AgentRoutes:
             raise Problem.forbidden(f"Claiming needs the scope {Scope.TASKS_WORK.value}", "missing_scope")
         declared = None if body.status is None else condition(body.status)
         taken = await self._fleet.heartbeat(
-            call.principal, group, body.instance_id, body.load_metrics, declared
+            call.principal,
+            group,
+            body.instance_id,
+            body.load_metrics,
+            declared,
+            through=JOINED_THROUGH,
         )
         holder = Holder(group, instance_of(taken.view, body.instance_id).instance)
         await self._work.heartbeat(holder)
@@ -248,7 +256,7 @@ def registration(body: wire.RegisterAgent) -> Registration:
         metadata = {**metadata, "max_concurrency": body.max_concurrency}
     return Registration(
         group=body.agent_id,
-        joined_through=NAME,
+        joined_through=JOINED_THROUGH,
         kind=agent_type(body.agent_type).value,
         instance=body.instance_id,
         version=body.version or _version(metadata.get("version")),

@@ -13,6 +13,7 @@ from stellwerk.clock import Clock
 from stellwerk.fleet.errors import InvalidId, InvalidRegistration, OwnedByAnother, UnknownAgent
 from stellwerk.http.instants import Timestamp, iso
 from stellwerk.http.problem import Problem, Rendered, RenderProblem
+from stellwerk.trust.vault.references import InvalidReference
 from stellwerk.work.balancing.catalogue import UnknownStrategy
 from stellwerk.work.refusals import (
     ConflictingResult,
@@ -58,6 +59,7 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     OwnedByAnother: lambda error: Problem.conflict(str(error), "owned_by_another"),
     UnknownTask: lambda _: Problem.not_found(TASK_NOT_FOUND),
     InvalidPriority: lambda error: Problem(400, "invalid_priority", str(error)),
+    InvalidReference: lambda error: Problem.invalid(str(error)),
     InvalidTask: lambda error: Problem.invalid(str(error)),
     InvalidCursor: lambda _: Problem.not_found("Unknown cursor", "unknown_cursor"),
     IdempotencyConflict: lambda error: Problem.conflict(str(error), "idempotency_conflict"),

@@ -3,6 +3,7 @@
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
 from stellwerk.fleet.model import AgentView, InstanceView
 from stellwerk.fleet.service import Fleet
+from stellwerk.interfaces.coordinator.words import JOINED_THROUGH
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
 from stellwerk.work.offering import accepts, offer
@@ -23,7 +24,11 @@ async def speaker(fleet: Fleet, principal: Principal, group: str, instance: str 
 
 
 def check_owner(view: AgentView, principal: Principal) -> None:
-    """Refuse a principal that neither owns the agent nor administers the fleet. Raises OwnedByAnother."""
+    """Refuse who neither owns the agent nor administers the fleet, and everybody for an agent that joined
+    elsewhere. Raises OwnedByAnother.
+    """
+    if view.joined_through != JOINED_THROUGH:
+        raise OwnedByAnother(view.group, f"it joined through {view.joined_through}")
     if view.owner != principal.id and not principal.may(Scope.FLEET_ADMIN):
         raise OwnedByAnother(view.group)
 

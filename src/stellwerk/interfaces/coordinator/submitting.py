@@ -9,6 +9,7 @@ from stellwerk.http.instants import microseconds_or_none
 from stellwerk.http.operation import Call
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator.wire import tasks as wire
+from stellwerk.trust.vault.references import check_references
 from stellwerk.work.priority import check_priority, priority_named
 from stellwerk.work.requirements import Requirements
 from stellwerk.work.task import Submission
@@ -32,7 +33,7 @@ _NOTHING = Requirements()
 
 
 def submission(call: Call[wire.SubmitTask, None]) -> Submission:
-    """Read a submission. Raises Problem, InvalidPriority."""
+    """Read a submission. Raises Problem, InvalidPriority, InvalidReference."""
     body = call.body
     data = bytes(body.task_data)
     head = _decode(_task_data, data, "task_data")
@@ -69,6 +70,7 @@ def _read_requirements(text: bytes) -> Requirements:
     asked = None if text in (b"null", b"{}") else _decode(_requirements, text, "requirements")
     if asked is None:
         return _NOTHING
+    check_references(asked.credentials or {})
     return Requirements(
         agent_type=asked.agent_type,
         capabilities=tuple(asked.capabilities or ()),
@@ -76,6 +78,7 @@ def _read_requirements(text: bytes) -> Requirements:
         labels=asked.labels or {},
         min_health_score=asked.min_health_score,
         agent=asked.agent,
+        certified=bool(asked.credentials),
     )
 
 

@@ -5,6 +5,9 @@ from enum import StrEnum
 from stellwerk.fleet.model import Condition, Presence, Standing
 from stellwerk.http.problem import Problem
 
+JOINED_THROUGH = "coordinator"
+"""The interface through which agents join here; those of others are seen here, and changed there."""
+
 
 class AgentType(StrEnum):
     """Kinds of agents: the documented ones and those that existing clients register. Case-sensitive."""

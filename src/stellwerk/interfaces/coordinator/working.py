@@ -12,6 +12,7 @@ from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.holders import instance_of, speaker
 from stellwerk.interfaces.coordinator.wire import tasks as task_wire
 from stellwerk.interfaces.coordinator.wire import work as wire
+from stellwerk.interfaces.coordinator.words import JOINED_THROUGH
 from stellwerk.trust.scopes import Scope
 from stellwerk.work.matching import Attributes
 from stellwerk.work.offering import accepts, offer
@@ -74,7 +75,9 @@ class WorkRoutes:
 
     async def claim(self, call: Call[wire.Claim, None]) -> Answer:
         body = call.body
-        taken = await self._fleet.heartbeat(call.principal, body.agent_id, body.instance_id)
+        taken = await self._fleet.heartbeat(
+            call.principal, body.agent_id, body.instance_id, through=JOINED_THROUGH
+        )
         instance = instance_of(taken.view, body.instance_id)
         holder = Holder(body.agent_id, instance.instance)
         given = await self._claim(call, holder, offer(taken.view, instance)) if accepts(instance) else []

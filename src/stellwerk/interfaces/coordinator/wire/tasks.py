@@ -22,6 +22,9 @@ Seconds = Annotated[float, Meta(ge=0.0, le=315_360_000.0)]
 """Up to ten years."""
 
 
+Credentials = Annotated[dict[str, str], Meta(max_length=32)]
+
+
 class Requirements(msgspec.Struct, kw_only=True):
     """Who may do a task; every given part must hold. Further fields are handed on and exclude nobody."""
 
@@ -31,6 +34,10 @@ class Requirements(msgspec.Struct, kw_only=True):
     labels: Labels | None = None
     min_health_score: Score | None = None
     agent: Annotated[Id | None, Meta(description="The one agent that may do it.")] = None
+    credentials: Annotated[
+        Credentials | None,
+        Meta(description="References `secret:NAME` by name, for agents that show a certificate only."),
+    ] = None
 
 
 class TaskData(msgspec.Struct, kw_only=True):

@@ -1,0 +1,88 @@
+"""`stellwerk agents` and `stellwerk agent show|drain|resume|revoke`: deployment agents, for operators.
+
+`stellwerk agent run` is the agent itself (`agent_run.py`).
+"""
+
+from typing import Annotated
+from urllib.parse import quote, urlencode
+
+import typer
+
+from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
+
+PATH = "/api/v1/agents"
+
+AgentArgument = Annotated[str, typer.Argument(help="Name or id.")]
+
+machine = typer.Typer(no_args_is_help=True, help="Deployment agents: run, look at, drain, remove one.")
+
+
+def machines(
+    status: Annotated[str | None, typer.Option(help="online, offline or degraded.")] = None,
+    capability: Annotated[str | None, typer.Option(help="Such as docker.")] = None,
+    server: ServerOption = DEFAULT_SERVER,
+    api_key: KeyOption = None,
+) -> None:
+    """List the deployment agents.
+
+    Example: stellwerk agents --status online
+    """
+    query = {"status": status, "capability": capability, "pageSize": "1000"}
+    text = urlencode({name: value for name, value in query.items() if value})
+    for one in Remote(server, api_key).call("GET", f"{PATH}?{text}"):
+        why = f" ({', '.join(one['statusReasons'])})" if one["statusReasons"] else ""
+        drained = " draining" if one["draining"] else ""
+        can = ",".join(one["capabilities"])
+        typer.echo(f"{one['name']:<24} {one['status'] + why + drained:<40} {can:<24} {one['lastHeartbeat']}")
+
+
+@machine.command()
+def show(agent: AgentArgument, server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = None) -> None:
+    """Show everything about an agent.
+
+    Example: stellwerk agent show agent-prod-01
+    """
+    shown = Remote(server, api_key).call("GET", f"{PATH}/{quote(agent, safe='')}")
+    for name, value in shown.items():
+        if isinstance(value, list):
+            typer.echo(f"{name}:")
+            for part in value:
+                facts = part.items() if isinstance(part, dict) else [("", part)]
+                typer.echo("  " + "  ".join(f"{key}={fact}" if key else str(fact) for key, fact in facts))
+        else:
+            typer.echo(f"{name}: {value}")
+
+
+@machine.command()
+def drain(agent: AgentArgument, server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = None) -> None:
+    """Give an agent nothing new; it finishes what it has.
+
+    Example: stellwerk agent drain agent-prod-01
+    """
+    _post(server, api_key, agent, "drain")
+
+
+@machine.command()
+def resume(agent: AgentArgument, server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = None) -> None:
+    """Give a drained agent tasks again.
+
+    Example: stellwerk agent resume agent-prod-01
+    """
+    _post(server, api_key, agent, "resume")
+
+
+@machine.command()
+def revoke(agent: AgentArgument, server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = None) -> None:
+    """Remove an agent for good; its certificates are worthless at once.
+
+    Example: stellwerk agent revoke agent-prod-01
+    """
+    Remote(server, api_key).call("DELETE", f"{PATH}/{quote(agent, safe='')}")
+    typer.echo(f"removed {agent}")
+
+
+def _post(server: str, api_key: str | None, agent: str, verb: str) -> None:
+    shown = Remote(server, api_key).call("POST", f"{PATH}/{quote(agent, safe='')}/{verb}")
+    has = len(shown["tasks"])
+    state = "drains" if shown["draining"] else "takes tasks"
+    typer.echo(f"{shown['name']} {state}; it has {has} task{'' if has == 1 else 's'}")

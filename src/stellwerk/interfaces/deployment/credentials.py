@@ -1,0 +1,109 @@
+"""Credentials of tasks: resolved when a task is delivered, masked in whatever comes back.
+
+Theory of operation. A task names its credentials by reference among its requirements, so they are a part of
+what the queue matches: only a holder with a certificate gets it. Values are read at delivery, kept in memory
+while the task may be reported on, and never written. After a restart, or on another replica, they are read
+again with the first report. A secret that was changed meanwhile is masked as it was delivered where this
+process delivered it, else as it is now.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stellwerk.trust.vault.cipher import SecretUnreadable
+from stellwerk.trust.vault.references import secret_named
+from stellwerk.trust.vault.service import Secrets, UnknownSecret
+
+MASK = "***"
+KEPT = 10_000
+"""Tasks whose values are remembered."""
+SHORTEST = 3
+"""Shorter values are not masked: they would be found everywhere."""
+
+_carried = msgspec.json.Decoder(dict[str, Any])
+
+
+class CredentialsUnavailable(Exception):
+    """The credentials of a task cannot be read: it cannot be done. The message names no value."""
+
+
+class Masks:
+    """Hides the values of one task's credentials."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        found = {value for value in values.values() if len(value) >= SHORTEST}
+        # In JSON text a value may stand escaped; longest first, so that none hides a part of another.
+        found |= {msgspec.json.encode(value)[1:-1].decode() for value in found}
+        self._values = sorted(found, key=len, reverse=True)
+
+    def hide(self, text: str) -> str:
+        """Return the text with every value masked."""
+        for value in self._values:
+            if value in text:
+                text = text.replace(value, MASK)
+        return text
+
+
+NO_MASKS = Masks({})
+
+
+class Credentials:
+    """Resolves and masks. `secrets` keeps the values."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+        self._masks: OrderedDict[str, Masks] = OrderedDict()
+
+    async def resolve(self, task_id: str, requirements: str) -> dict[str, str]:
+        """Return the values for delivery. Raises CredentialsUnavailable."""
+        references = references_of(requirements)
+        if not references:
+            self._remember(task_id, NO_MASKS)
+            return {}
+        try:
+            values = await self._secrets.resolve(map(secret_named, references.values()))
+        except (UnknownSecret, SecretUnreadable) as error:
+            raise CredentialsUnavailable(str(error)) from error
+        named = {name: values[secret_named(reference)] for name, reference in references.items()}
+        self._remember(task_id, Masks(named))
+        return named
+
+    async def masks(self, task_id: str, requirements: str | None) -> Masks:
+        """Return what hides the task's values; `requirements` None where they are not at hand."""
+        known = self._masks.get(task_id)
+        if known is not None or requirements is None:
+            return known or NO_MASKS
+        try:
+            await self.resolve(task_id, requirements)
+        except CredentialsUnavailable:
+            return NO_MASKS
+        return self._masks.get(task_id, NO_MASKS)
+
+    def knows(self, task_id: str) -> bool:
+        """Tell whether `masks` needs no requirements."""
+        return task_id in self._masks
+
+    def forget(self, task_id: str) -> None:
+        """Drop the values of a task that has ended."""
+        self._masks.pop(task_id, None)
+
+    def _remember(self, task_id: str, masks: Masks) -> None:
+        self._masks.pop(task_id, None)
+        self._masks[task_id] = masks
+        if len(self._masks) > KEPT:
+            self._masks.popitem(last=False)
+
+
+def references_of(requirements: str) -> dict[str, str]:
+    """Return the references that a task's requirements name."""
+    if '"credentials"' not in requirements:
+        return {}
+    found = _carried.decode(requirements).get("credentials")
+    if not isinstance(found, dict):
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, str)}

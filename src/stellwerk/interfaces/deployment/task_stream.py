@@ -1,0 +1,238 @@
+"""The task-stream of one agent: tasks go out as they are leased, reports come back.
+
+Theory of operation. `Duplex` reads, orders the steps of each task, and closes. The stream is the channel of
+the agent's seat; a delivery whose credentials must be read is made ready in a step of its own. The first
+frame may be `hello`: what the agent works on is compared with its leases of before. A lease that it does not
+know and that had not begun is sent again; one that had begun and may be repeated is given back; one that may
+not ends as lost in its time. Without `hello` the deadlines decide. Heartbeats go on over HTTP while the
+stream stands, so its end shortens no lease.
+
+Close codes: 4400 too many faulty messages, 4401 the certificate has ended, 4403 the agent was removed, 4408
+the peer does not read, 4409 a newer stream took over, 4429 flooding, 1012 the server stops.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import structlog
+
+from stellwerk.clock import Clock
+from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.fleet.deployment.record import DeploymentAgent
+from stellwerk.http.duplex import Duplex, Receive, Send, Steps
+from stellwerk.http.limits import Rate
+from stellwerk.interfaces.deployment.delivering import Delivery
+from stellwerk.interfaces.deployment.errors import refuse
+from stellwerk.interfaces.deployment.reports import Reports
+from stellwerk.interfaces.deployment.wire import frames
+from stellwerk.trust.certificates.judging import Code, Identity, Refused
+from stellwerk.trust.certificates.service import Identities
+from stellwerk.work.refusals import WorkRefused
+from stellwerk.work.service import Work
+from stellwerk.work.states import State
+from stellwerk.work.task import Assignment, Holder
+
+FAULTY, ENDED, REMOVED, REPLACED, FLOODING = 4400, 4401, 4403, 4409, 4429
+FAULTS = 20
+"""Messages that are no frames before the connection is closed: enough to debug with, too few to flood."""
+FRAME_BYTES = 1_310_720
+"""A result of 1 MiB with its envelope."""
+LINES_PER_S, LINES_BURST = 200.0, 1_000
+"""Log lines of one agent; what is beyond is dropped, and counted in the log."""
+FRAMES_PER_S, FRAMES_BURST = 1_000.0, 20_000
+"""Frames of one agent before it counts as flooding."""
+GENERAL = ""
+"""Key of the steps that belong to no task."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What the streams join."""
+
+    work: Work
+    identities: Identities
+    delivery: Delivery
+    reports: Reports
+    clock: Clock
+    steps: Steps
+
+
+class TaskStream:
+    """One connection of one agent; also the channel of its seat."""
+
+    def __init__(
+        self, ends: Ends, agent: DeploymentAgent, identity: Identity, holder: Holder, send: Send
+    ) -> None:
+        self._work = ends.work
+        self._identities = ends.identities
+        self._delivery = ends.delivery
+        self._reports = ends.reports
+        self._clock = ends.clock
+        self._duplex = Duplex(send, ends.steps)
+        self._before: dict[str, Assignment] = {}
+        self._early: set[str] | None = set()
+        """Tasks delivered before the first frame was read; None from then on."""
+        self._faults = 0
+        self._dropped = 0
+        self._frames = Rate(FRAMES_PER_S, FRAMES_BURST)
+        self._lines = Rate(LINES_PER_S, LINES_BURST)
+        self.agent_id = agent.agent_id
+        self.identity = identity
+        self.holder = holder
+        self.end = self._duplex.end
+        self.check = self._duplex.check
+        self.drain = self._duplex.drain
+
+    # The channel of the seat
+
+    @property
+    def alive(self) -> bool:
+        """Whether what is delivered now has a chance to arrive."""
+        return self._duplex.alive
+
+    def deliver(self, assignments: Sequence[Assignment]) -> None:
+        """Send tasks whose leases are durable."""
+        for one in assignments:
+            self._duplex.begin(one.task_id, lambda one=one: self._send_task(one))  # type: ignore[misc]
+        if self._early is not None:
+            self._early |= {one.task_id for one in assignments}
+
+    def cancel(self, task_id: str, fence: int) -> None:
+        """Ask the agent to stop one attempt."""
+        self.put(frames.TaskCancelled(task_id=task_id))
+
+    # The connection
+
+    def put(self, frame: frames.ToAgent) -> None:
+        """Send a frame soon."""
+        self._duplex.put(frames.encode(frame))
+
+    async def serve(self, receive: Receive, before: Sequence[Assignment]) -> None:
+        """Serve until the connection ends; `before` are the leases of before it."""
+        self._before = {one.task_id: one for one in before}
+        await self._duplex.serve(receive, self._take)
+
+    def refused(self, refused: Refused) -> None:
+        """End the connection of an agent whose certificate is not good any more."""
+        if refused.code is Code.REVOKED:
+            self.put(frames.CredentialsRevoked())
+        self.end(REMOVED if refused.code is Code.REVOKED else ENDED, refused.detail)
+
+    async def _take(self, message: Mapping[str, Any]) -> None:
+        refused = self._identities.still_valid(self.identity)
+        if refused is not None:
+            self.refused(refused)
+            return
+        for frame in self._decode(message):
+            if self._frames.take(self.agent_id, self._clock.now_us()):
+                self.end(FLOODING, "Too many messages")
+                return
+            if isinstance(frame, frames.Hello):
+                self._reconcile(frame)
+            elif not (isinstance(frame, frames.TaskLog) and self._drops_line()):
+                self._duplex.begin(frame.task_id, lambda frame=frame: self._answer(frame))  # type: ignore[misc]
+            self._before, self._early = {}, None
+
+    def _decode(self, message: Mapping[str, Any]) -> list[frames.Incoming]:
+        text = message.get("text") or message.get("bytes") or b""
+        try:
+            if len(text) > FRAME_BYTES:
+                raise ValueError(f"it has more than {FRAME_BYTES} bytes")
+            return frames.decode(text)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as fault:
+            self._faults += 1
+            self.put(frames.Error(code="message.invalid", message=f"This is no frame: {fault}"))
+            if self._faults > FAULTS:
+                self.end(FAULTY, "Too many faulty messages")
+            return []
+
+    def _drops_line(self) -> bool:
+        if not self._lines.take(self.agent_id, self._clock.now_us()):
+            return False
+        self._dropped += 1
+        if self._dropped in (1, 1_000):
+            log.warning("log lines of an agent come too fast and are dropped", agent=self.holder.group)
+        return True
+
+    def _reconcile(self, hello: frames.Hello) -> None:
+        running = {one.task_id for one in hello.running}
+        for task_id, known in self._before.items():
+            if known.state is State.CANCELLING:
+                self.cancel(task_id, known.fence)
+            elif task_id not in running and task_id not in (self._early or ()):
+                self._duplex.begin(task_id, lambda known=known: self._missed(known))  # type: ignore[misc]
+        for task_id in running - self._before.keys():
+            self._duplex.begin(task_id, lambda task_id=task_id: self._ended(task_id))  # type: ignore[misc]
+
+    async def _missed(self, lease: Assignment) -> None:
+        """See to a lease of before that the agent does not know (any more)."""
+        if lease.state is State.LEASED:
+            await self._send_task(lease)
+        elif lease.repeatable:
+            try:
+                await self._work.hand_back(self.holder, lease.task_id, lease.fence)
+            except (WorkRefused, DatabaseUnavailable) as error:
+                log.info("a lost lease could not be given back", task=lease.task_id, detail=str(error))
+        # What has begun and may not be repeated ends as lost when its lease does.
+
+    async def _ended(self, task_id: str) -> None:
+        """Tell the agent to stop what was cancelled while it was away; what is lost may go on."""
+        try:
+            task = await self._work.get(task_id)
+        except (WorkRefused, DatabaseUnavailable):
+            return
+        if task.state is State.CANCELLED:
+            self.cancel(task_id, task.fence)
+
+    async def _send_task(self, assignment: Assignment) -> None:
+        try:
+            task = await self._delivery.deliver(assignment)
+        except Exception as error:
+            # Not begun, so the acknowledgement deadline gives it out again.
+            log.warning("a task could not be delivered", task=assignment.task_id, detail=str(error))
+            return
+        if task is not None:
+            self.put(frames.TaskAssigned(task=task))
+
+    async def _answer(self, frame: frames.Reports) -> None:
+        try:
+            answer = await self._report(frame)
+        except Exception as error:
+            answer = self._refusal(error, frame)
+        if answer is not None:
+            self.put(answer)
+
+    async def _report(self, frame: frames.Reports) -> frames.ToAgent | None:
+        reports, holder, task_id, lease = self._reports, self.holder, frame.task_id, frame.lease
+        match frame:
+            case frames.TaskAccepted():
+                await reports.accept(holder, task_id, lease)
+                return frames.TaskStarted(task_id=task_id, lease=await self._lease(task_id, lease))
+            case frames.TaskProgress():
+                standing = await reports.progress(holder, task_id, lease, frame.progress, frame.message)
+            case frames.TaskLog():
+                standing = await reports.log(holder, task_id, lease, [frame])
+            case frames.TaskReleased():
+                await reports.release(holder, task_id, lease)
+                return frames.TaskRecorded(task_id=task_id, lease=lease)
+            case _:
+                await reports.complete(holder, task_id, frame)
+                return frames.TaskRecorded(task_id=task_id, lease=lease)
+        return frames.TaskCancelled(task_id=task_id) if standing.stop_asked else None
+
+    async def _lease(self, task_id: str, lease: int | None) -> int:
+        return (await self._work.get(task_id)).fence if lease is None else lease
+
+    def _refusal(self, error: Exception, frame: frames.Reports) -> frames.Error:
+        if isinstance(error, DatabaseUnavailable):
+            code, message = "unavailable", error.detail
+        elif (problem := refuse(error)) is not None:
+            code, message = problem.code, problem.detail
+        else:
+            log.error("frame_failed", agent=self.holder.group, exc_info=error)
+            code, message = "internal", "Internal server error"
+        return frames.Error(code=code, message=message, task_id=frame.task_id, lease=frame.lease)
