@@ -167,6 +167,8 @@ async def test_a_delivery_that_comes_twice_runs_once(twin: Twin, home: Path) -> 
         await twin.until(lambda: task.accepted == 2)
         scripted.release.set()
         await asyncio.wait_for(task.done.wait(), 5)
+        beats = len(twin.heartbeats)
+        await twin.until(lambda: len(twin.heartbeats) > beats and not twin.heartbeats[-1]["tasks"])
         await twin.redeliver(task, attempt=False)
         await twin.until(lambda: len(task.completions) == 2)
     assert len(scripted.jobs) == 1
@@ -309,6 +311,36 @@ async def test_a_cancelled_task_stops_and_says_so(twin: Twin, home: Path) -> Non
         await asyncio.wait_for(scripted.begun.wait(), 5)
         await twin.cancel(task)
         await asyncio.wait_for(task.done.wait(), 5)
+    assert task.completions[0]["cancelled"] is True
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_task_that_was_cancelled_before_its_acceptance_is_confirmed(
+    twin: Twin, home: Path, monkeypatch: pytest.MonkeyPatch, *, streams: bool
+) -> None:
+    monkeypatch.setattr("stellwerk.agent.uplink.STREAM_ANSWER_S", 0.2)
+    twin.streams = streams
+    twin.mute = {"task_started"}
+    twin.refuse["ack"] = (410, "task.cancelled")
+    scripted = Scripted()
+    async with running(settings_for(twin, home), scripted):
+        await twin.until(lambda: bool(twin.sockets) is streams and twin.heartbeats)
+        task = await twin.submit()
+        await asyncio.wait_for(task.done.wait(), 8)
+    assert scripted.jobs == []
+    assert task.completions[0]["cancelled"] is True
+
+
+async def test_a_task_that_is_not_in_hand_is_said_to_have_stopped(twin: Twin, home: Path) -> None:
+    async with running(settings_for(twin, home)):
+        await twin.until(lambda: twin.sockets)
+        task = await twin.submit("test.run")
+        await asyncio.wait_for(task.done.wait(), 5)
+        beats = len(twin.heartbeats)
+        await twin.until(lambda: len(twin.heartbeats) > beats and not twin.heartbeats[-1]["tasks"])
+        task.completions.clear()
+        await twin.cancel(task)
+        await twin.until(lambda: task.completions)
     assert task.completions[0]["cancelled"] is True
 
 

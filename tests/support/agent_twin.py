@@ -292,7 +292,7 @@ class Twin:
         if task is None:
             return fault(404, "task.not_found")
         task.completions.append(body)
-        if task.state != "done" and body["lease"] != task.lease:
+        if task.state != "done" and body.get("lease", task.lease) != task.lease:
             return LOST()
         task.state = "done"
         task.done.set()
@@ -346,7 +346,8 @@ class Twin:
 
     async def _send(self, frame: dict[str, Any]) -> None:
         for socket in self.sockets[-1:]:
-            await socket.send_json(frame)
+            # In an array now and then, as the wire allows.
+            await socket.send_json([frame] if frame["type"] == "task_assigned" else frame)
 
 
 def fault(status: int, code: str) -> web.Response:

@@ -20,6 +20,7 @@ Say = Callable[[dict[str, Any]], None]
 
 LEVELS = frozenset({"debug", "info", "warning", "error"})
 PROGRESS_PAUSE_S = 0.5
+MESSAGE_CHARACTERS = 1000
 LINE_CHARACTERS = 8000
 """The server takes 8 KiB a line."""
 TASK_CHARACTERS = 4 * 1_048_576
@@ -53,7 +54,7 @@ class Narration:
     def progress(self, percent: int, message: str = "") -> None:
         """Tell how far the task is; see `Report`."""
         self.percent = max(self.percent, min(100, int(percent)))
-        self._message = self._masks.hide(message)[:LINE_CHARACTERS]
+        self._message = self._masks.hide(message)[:MESSAGE_CHARACTERS]
         if self._timer is None:
             loop = asyncio.get_running_loop()
             wait_s = max(0.0, self._told_at + PROGRESS_PAUSE_S - loop.time())

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from stellwerk.agent.executors.executor import Executor
 
 PROBE_S = 30.0
+REASON_CHARACTERS = 200
+"""What the server takes of a reason, in one line."""
 FULL_PERCENT = 90.0
 """Of the disk: above, pulls begin to fail."""
 
@@ -46,4 +48,5 @@ class Readiness:
         """Why the agent is degraded; what never worked here is no reason."""
         lost = [f"{name}: {fault}" for name, fault in sorted(self._faults.items()) if name in self._seen]
         full = load.get("disk", 0.0)
-        return lost + ([f"disk: {full:g} % full"] if full >= FULL_PERCENT else [])
+        reasons = lost + ([f"disk: {full:g} % full"] if full >= FULL_PERCENT else [])
+        return [" ".join(reason.split())[:REASON_CHARACTERS] for reason in reasons]

@@ -58,6 +58,7 @@ async def register(
         "labels": dict(settings.labels),
         "csr": store.request(),
         "instanceId": instance_id,
+        "maxTasks": settings.max_tasks,
     }
     transport = Transport(settings.server, client_context(bundle, None), time, settings.request_s)
     try:

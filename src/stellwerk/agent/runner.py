@@ -41,11 +41,14 @@ from stellwerk.agent.narration import Narration
 from stellwerk.agent.outcome import Outcome
 from stellwerk.agent.run import Phase, Run, delivery_of, job_of
 from stellwerk.agent.settings import AgentSettings
+from stellwerk.agent.transport import Refused
 from stellwerk.agent.uplink import Delivery, Uplink
 from stellwerk.agent.wire import Task
 
 _log = logging.getLogger("stellwerk.agent")
 
+CANCELLED = "task.cancelled"
+"""Code of a refused acceptance that the server waits to be answered."""
 ADOPTION_SHORTEST_S = 10.0
 """An adopted task whose time is nearly over gets this long to find out what became of it."""
 
@@ -75,6 +78,7 @@ class Runner:
         self._places = asyncio.Semaphore(settings.max_tasks)
         self._draining = False
         self._declined: set[str] = set()
+        self._denied: set[str] = set()
         self.on_change: Callable[[], None] = lambda: None
         """Called when a place has become free."""
 
@@ -118,9 +122,13 @@ class Runner:
                 self._spawn(self._go_on(run, run.delivery))
 
     def cancel(self, task_id: str) -> None:
-        """Ask a task to stop; harmless for one that is not in hand."""
+        """Ask a task to stop; one that is not in hand is said to have stopped."""
         run = self._runs.get(task_id)
         if run is None:
+            # The server waits for a confirmation, and says so again until it has one.
+            if task_id not in self._denied:
+                self._denied.add(task_id)
+                self._spawn(self._deny(task_id))
             return
         run.cancelled.set()
         if run.phase is Phase.WAITING:
@@ -242,7 +250,9 @@ class Runner:
             # Handed out again while the older delivery was being accepted.
             delivery = run.delivery
             refused = await self._uplink.accept(delivery)
-        if refused is not None:
+        if refused is not None and refused.code == CANCELLED:
+            run.cancelled.set()
+        elif refused is not None:
             _log.info("%s is not for us any more: %s", task_id, refused)
             await self._journal.forget(task_id)
             return False
@@ -325,7 +335,7 @@ class Runner:
 
     async def _tell(self, run: Run, ended: Outcome) -> None:
         run.phase = Phase.REPORTING
-        refused: str | None = None
+        refused: Refused | None = None
         delivery: Delivery | None = None
         while delivery != run.delivery:
             # Handed out again while we told: the newer delivery wants the same answer.
@@ -350,6 +360,12 @@ class Runner:
         await self._uplink.complete(run.delivery, outcomes.cancelled(), [])
         if run.entry is not None:
             await self._journal.forget(run.job.task_id)
+
+    async def _deny(self, task_id: str) -> None:
+        try:
+            await self._uplink.deny(task_id)
+        finally:
+            self._denied.discard(task_id)
 
     def _decline(self, delivery: Delivery) -> None:
         # Once a task: a server that hands it out to us again at once would make a circle of it.

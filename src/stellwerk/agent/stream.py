@@ -19,9 +19,10 @@ import msgspec
 
 from stellwerk.agent.backoff import Backoff, chance
 from stellwerk.agent.heartbeat import CONFLICT_PAUSE_S, Ends, Vitals
+from stellwerk.agent.run import Phase
 from stellwerk.agent.transport import CLOSE_VERDICTS, Refused, Transport, Unreachable, Verdict
 from stellwerk.agent.uplink import Uplink
-from stellwerk.agent.wire import Beat, Frame, decode_task
+from stellwerk.agent.wire import Beat, Frame, decode_frames, decode_task
 
 _log = logging.getLogger("stellwerk.agent")
 
@@ -110,12 +111,13 @@ class Stream:
                 await socket.close()
 
     def _hello(self) -> dict[str, Any]:
-        begun = [run.delivery for run in self._vitals.runner.held if run.is_begun]
+        # Also what is being accepted: that may be written down already, only the answer was lost.
+        held = [run.delivery for run in self._vitals.runner.held if run.phase is not Phase.WAITING]
         return {
             "type": "hello",
             "instanceId": self._vitals.instance_id,
             "maxTasks": self._vitals.settings.max_tasks,
-            "running": [{"taskId": one.task_id, "attempt": one.attempt, "lease": one.lease} for one in begun],
+            "running": [{"taskId": one.task_id, "attempt": one.attempt, "lease": one.lease} for one in held],
         }
 
     async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -128,11 +130,12 @@ class Stream:
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while (message := await socket.receive()).type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             try:
-                frame = msgspec.json.decode(message.data, type=Frame)
+                frames = decode_frames(message.data)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 _log.warning("the server sent something that is no message: %s", error)
                 continue
-            await self._take(frame)
+            for frame in frames:
+                await self._take(frame)
         raise StreamEnded(socket.close_code)
 
     async def _take(self, frame: Frame) -> None:

@@ -7,6 +7,7 @@ identity gets a new transport.
 from __future__ import annotations
 
 import ssl
+from email.utils import formatdate
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -109,7 +110,8 @@ class Transport:
     ) -> T:
         """Send one request. Raises Unreachable, Refused."""
         sent = None if body is None else msgspec.json.encode(body)
-        named = {"accept": "application/json", **(headers or {})}
+        # The date lets the server see a clock that is wrong.
+        named = {"accept": "application/json", "date": formatdate(usegmt=True), **(headers or {})}
         if sent is not None:
             named["content-type"] = "application/json"
         try:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from stellwerk.agent.backoff import Backoff, chance
+from stellwerk.agent.outcome import cancelled
 from stellwerk.agent.settings import AgentSettings
 from stellwerk.agent.transport import Refused, Transport, Unreachable, Verdict
 from stellwerk.agent.wire import Frame
@@ -51,7 +52,7 @@ class Uplink:
         self._agent_id = ""
         self._connected = asyncio.Event()
         self._outlet: Outlet | None = None
-        self._owed: dict[tuple[str, str, int], asyncio.Future[str | None]] = {}
+        self._owed: dict[tuple[str, str, int], asyncio.Future[bool]] = {}
         self.on_identity_refused: Callable[[Refused], None] = lambda refused: None
         """Set by the connection: a request of the runner found out what a heartbeat would."""
         self.generation = 0
@@ -97,70 +98,72 @@ class Uplink:
             if task_id != frame.task_id or frame.lease not in (None, lease) or future.done():
                 continue
             if frame.type == "error":
-                future.set_result(frame.code or "error")
+                future.set_result(False)
             elif ANSWERS.get(frame.type) == kind:
-                future.set_result(None)
+                future.set_result(True)
 
-    async def accept(self, delivery: Delivery) -> str | None:
+    async def accept(self, delivery: Delivery) -> Refused | None:
         """Take a task on; None when the server has written that down, else why it must not be begun."""
-        answer = await self._by_stream("accept", delivery, {"type": "task_accepted"})
-        if answer is None:
+        if await self._by_stream("accept", delivery, {"type": "task_accepted"}):
             return None
         # Also after an error on the stream: the request says for certain what holds.
-        return await self._by_request(delivery, "ack", {"lease": delivery.lease})
+        return await self._by_request(delivery.task_id, "ack", {"lease": delivery.lease})
 
     async def complete(
         self, delivery: Delivery, outcome: dict[str, Any], logs: list[dict[str, Any]] | None
-    ) -> str | None:
+    ) -> Refused | None:
         """Tell how a task ended, until the server has written it down; return why it does not want to.
 
         `logs` are those that the stream may have lost; None when it has lost none.
         """
         if logs is None:
-            answer = await self._by_stream("complete", delivery, {"type": "task_completed", **outcome})
-            if answer is None:
+            told = await self._by_stream("complete", delivery, {"type": "task_completed", **outcome})
+            if told:
                 return None
         body = {**outcome, "lease": delivery.lease, "attempt": delivery.attempt, "logs": logs or []}
-        return await self._by_request(delivery, "complete", body)
+        return await self._by_request(delivery.task_id, "complete", body)
 
-    async def release(self, delivery: Delivery) -> str | None:
+    async def deny(self, task_id: str) -> Refused | None:
+        """Tell that a task which the server wants stopped is not in hand, whatever its present lease."""
+        return await self._by_request(task_id, "complete", cancelled())
+
+    async def release(self, delivery: Delivery) -> Refused | None:
         """Give back a task that was never begun; return why the server does not take it."""
-        return await self._by_request(delivery, "release", {"lease": delivery.lease})
+        return await self._by_request(delivery.task_id, "release", {"lease": delivery.lease})
 
-    async def _by_stream(self, kind: str, delivery: Delivery, message: dict[str, Any]) -> str | None:
+    async def _by_stream(self, kind: str, delivery: Delivery, message: dict[str, Any]) -> bool:
+        """Say it and wait for the confirmation; False means that a request has to ask."""
         if self._outlet is None:
-            return "no stream"
+            return False
         key = (kind, delivery.task_id, delivery.lease)
-        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._owed[key] = future
         try:
             self._outlet.put({**message, "taskId": delivery.task_id, "lease": delivery.lease})
             done, _ = await asyncio.wait({future}, timeout=STREAM_ANSWER_S)
-            return future.result() if done and not future.cancelled() else "no answer"
+            return bool(done) and not future.cancelled() and future.result()
         finally:
             self._owed.pop(key, None)
 
-    async def _by_request(self, delivery: Delivery, verb: str, body: dict[str, Any]) -> str | None:
+    async def _by_request(self, task_id: str, verb: str, body: dict[str, Any]) -> Refused | None:
         backoff = Backoff(self._settings.retry_first_s, self._settings.retry_cap_s)
         while True:
             await self._connected.wait()
             transport, agent_id = self._transport, self._agent_id
             if transport is None:
                 continue
-            path = (
-                f"/api/v1/agents/{quote(agent_id, safe='')}/tasks/{quote(delivery.task_id, safe='')}/{verb}"
-            )
+            path = f"/api/v1/agents/{quote(agent_id, safe='')}/tasks/{quote(task_id, safe='')}/{verb}"
             wait_s = 0.0
             try:
                 await transport.call("POST", path, Any, body)
                 return None
             except Unreachable as error:
-                _log.warning("%s of %s did not get through: %s", verb, delivery.task_id, error)
+                _log.warning("%s of %s did not get through: %s", verb, task_id, error)
             except Refused as refused:
                 if refused.verdict is Verdict.FINAL:
-                    return str(refused)
+                    return refused
                 if refused.concerns_identity:
                     self.on_identity_refused(refused)
                 wait_s = refused.retry_after_s or 0.0
-                _log.warning("%s of %s was refused for now: %s", verb, delivery.task_id, refused)
+                _log.warning("%s of %s was refused for now: %s", verb, task_id, refused)
             await asyncio.sleep(max(wait_s, backoff.next_s(chance())))

@@ -100,6 +100,12 @@ class ErrorBody(Wire, frozen=True):
     error: Fault = Fault()
 
 
+def decode_frames(message: str | bytes) -> list[Frame]:
+    """Read a message of the stream: one frame, or several in an array. Raises DecodeError."""
+    frames = msgspec.json.decode(message, type=list[Frame] | Frame)
+    return frames if isinstance(frames, list) else [frames]
+
+
 def decode_task(raw: msgspec.Raw) -> Task | None:
     """Read a task; None for something that is none."""
     try:
