@@ -158,7 +158,7 @@ def _parameters(operation: Operation, schemas: _Schemas) -> Iterator[JsonObject]
 
 
 def _identifier(operation: Operation) -> str:
-    return operation.handle.__name__ + "_" + operation.tag
+    return f"{operation.handle.__name__}_{operation.tag}".replace(" ", "_")
 
 
 def _without_null(schema: JsonObject) -> JsonObject:

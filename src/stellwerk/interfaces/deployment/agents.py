@@ -46,7 +46,7 @@ class AgentRoutes:
 
     def operations(self) -> list[Operation]:
         """List the routes."""
-        tag: dict[str, Any] = {"tag": "agents"}
+        tag: dict[str, Any] = {"tag": "machines"}
         return [
             Operation(
                 method="GET",

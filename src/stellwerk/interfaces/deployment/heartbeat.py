@@ -66,7 +66,7 @@ class HeartbeatRoute:
                 scope=None,
                 check=own_identity,
                 summary="Report, and get tasks, cancellations and a renewed certificate",
-                tag="agents",
+                tag="machines",
                 takes=wire.Heartbeat,
                 gives=wire.HeartbeatTaken,
                 refuses=(409,),

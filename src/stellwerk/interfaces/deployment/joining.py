@@ -45,7 +45,7 @@ class JoiningRoutes:
                 summary="Register an agent with a registration token",
                 description="The token admits one agent; a refused request does not use it up. A lost answer"
                 " is repeated for the same token with the same CSR key.",
-                tag="agents",
+                tag="machines",
                 takes=wire.RegisterAgent,
                 gives=wire.AgentRegistered,
                 status=201,
@@ -59,7 +59,7 @@ class JoiningRoutes:
                 scope=None,
                 summary="Show the roots that verify the server",
                 description="Compare a fingerprint with the one that was printed beside the token.",
-                tag="agents",
+                tag="machines",
                 gives=wire.ServerCa,
             ),
             Operation(
@@ -68,7 +68,7 @@ class JoiningRoutes:
                 handle=self.crl,
                 scope=None,
                 summary="List the revoked certificates, for whoever verifies agents without asking",
-                tag="agents",
+                tag="machines",
                 gives=PEM,
             ),
             Operation(
@@ -78,7 +78,7 @@ class JoiningRoutes:
                 scope=None,
                 check=own_identity,
                 summary="Get a token bound to the certificate, for use behind a proxy",
-                tag="agents",
+                tag="machines",
                 gives=wire.IssuedToken,
             ),
         ]

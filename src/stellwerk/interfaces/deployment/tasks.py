@@ -31,7 +31,7 @@ class TaskRoutes:
 
     def operations(self) -> list[Operation]:
         """List the routes."""
-        tag: dict[str, Any] = {"tag": "tasks"}
+        tag: dict[str, Any] = {"tag": "machine tasks"}
         return [
             Operation(
                 method="POST",
