@@ -12,7 +12,7 @@ from stellwerk.interfaces.deployment import rendering
 from stellwerk.interfaces.deployment.callers import check_reader
 from stellwerk.interfaces.deployment.heartbeat import HeartbeatRoute
 from stellwerk.interfaces.deployment.holding import Holding, holder_of
-from stellwerk.interfaces.deployment.joining import targets
+from stellwerk.interfaces.deployment.joining import JoiningRoutes, targets
 from stellwerk.interfaces.deployment.task_streams import TaskStreams
 from stellwerk.interfaces.deployment.wire import agents as wire
 from stellwerk.trust.certificates.service import Identities
@@ -35,6 +35,7 @@ class AgentRoutes:
         *,
         holding: Holding,
         streams: TaskStreams,
+        joining: JoiningRoutes,
         heartbeat: HeartbeatRoute,
     ) -> None:
         self._deployments = deployments
@@ -42,6 +43,7 @@ class AgentRoutes:
         self._work = work
         self._holding = holding
         self._streams = streams
+        self._joining = joining
         self._heartbeat = heartbeat
 
     def operations(self) -> list[Operation]:
@@ -134,7 +136,10 @@ class AgentRoutes:
         if "targets" in given:
             given["targets"] = targets(given["targets"])
         seen = _version(call.header(b"if-match"))
-        return await self._show(await self._deployments.update(call.principal, agent.agent_id, given, seen))
+        after = await self._deployments.update(call.principal, agent.agent_id, given, seen)
+        if after.log_level != agent.log_level:
+            self._streams.configure(after, self._joining.config(after))
+        return await self._show(after)
 
     async def remove(self, call: Call[None, None]) -> Answer:
         agent = await self._deployments.find(call.path["id"])

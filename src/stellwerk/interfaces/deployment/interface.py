@@ -102,7 +102,15 @@ def build(
         streams=streams,
         clock=clock,
     )
-    agents = AgentRoutes(deployments, identities, work, holding=holding, streams=streams, heartbeat=heartbeat)
+    agents = AgentRoutes(
+        deployments,
+        identities,
+        work,
+        holding=holding,
+        streams=streams,
+        joining=joining,
+        heartbeat=heartbeat,
+    )
     operations = (
         *joining.operations(),
         *heartbeat.operations(),

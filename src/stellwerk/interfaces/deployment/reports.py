@@ -1,12 +1,13 @@
 """What an agent reports on its tasks, by requests and over the stream alike.
 
 An agent may leave out the lease; then its present one is meant. Whatever text comes in is masked before it is
-kept. Waiting answers are the caller's to bound: progress and logs are written in batches.
+kept. Progress and lines are written in batches; an end waits for those before it.
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +21,8 @@ from stellwerk.work.refusals import LeaseLost, NotPossible, NotYours
 from stellwerk.work.service import Work
 from stellwerk.work.task import Holder, Settled, Standing
 
+T = TypeVar("T")
+
 LEVELS = {"debug": "debug", "info": "info", "warn": "warning", "warning": "warning", "error": "error"}
 LEVELS |= {"critical": "critical", "fatal": "critical", "trace": "debug"}
 COUNTED = 10_000
@@ -27,6 +30,7 @@ COUNTED = 10_000
 FAILED = TaskError(type="failed", message="The agent reported no reason")
 
 
+Written = asyncio.Task[Standing]
 Line = LogLine | TaskLog
 Completion = CompleteTask | TaskCompleted
 
@@ -38,31 +42,29 @@ class Reports:
         self._work = work
         self._credentials = credentials
         self._lines: OrderedDict[str, int] = OrderedDict()
+        self._writing: dict[str, Written] = {}
+        """The last report of each task that is not written yet."""
 
     async def accept(self, holder: Holder, task_id: str, lease: int | None) -> Standing:
         """Begin a task, durably. Raises Problem (410) for one that was cancelled meanwhile."""
         fence, _ = await self._known(holder, task_id, lease)
-        try:
-            standing = await self._work.acknowledge(holder, task_id, fence)
-        except LeaseLost:
-            await self._explain(holder, task_id)
-            raise
+        standing = await self._explained(holder, task_id, self._work.acknowledge(holder, task_id, fence))
         if standing.stop_asked:
             raise Problem(410, "task.cancelled", f"Task {task_id!r} was cancelled; do not begin it")
         return standing
 
     async def progress(
         self, holder: Holder, task_id: str, lease: int | None, percent: float, message: str | None
-    ) -> Standing:
-        """Record how far a task is."""
+    ) -> Written:
+        """Record how far a task is; the answer is there when it is written."""
         fence, masks = await self._known(holder, task_id, lease)
         note = None if message is None else masks.hide(message)
-        return await self._work.progress(holder, task_id, fence, percent / 100, note)
+        return self._write(task_id, self._work.progress(holder, task_id, fence, percent / 100, note))
 
-    async def log(self, holder: Holder, task_id: str, lease: int | None, lines: Sequence[Line]) -> Standing:
-        """Keep log lines."""
+    async def log(self, holder: Holder, task_id: str, lease: int | None, lines: Sequence[Line]) -> Written:
+        """Keep log lines; the answer is there when they are written."""
         fence, masks = await self._known(holder, task_id, lease)
-        return await self._log(holder, task_id, fence, lines, masks)
+        return self._log(holder, task_id, fence, lines, masks)
 
     async def complete(
         self, holder: Holder, task_id: str, said: Completion, attempt: int | None = None
@@ -72,19 +74,19 @@ class Reports:
             raise Problem(413, "too_large", f"A completion has at most {LOG_LINES} log lines")
         fence, masks = await self._known(holder, task_id, said.lease, attempt)
         if said.logs:
-            await self._last_lines(holder, task_id, fence, said.logs, masks)
-        try:
-            settled = await self._settle(holder, task_id, fence, said, masks)
-        except LeaseLost:
-            await self._explain(holder, task_id)
-            raise
+            self._lines.pop(task_id, None)  # The lines of a completion are all of them, from the first.
+            self._log(holder, task_id, fence, said.logs, masks)
+        if (writing := self._writing.get(task_id)) is not None:
+            # Reports are written in order. One that is refused is no loss: the end says what holds.
+            await asyncio.wait({writing})
+        settled = await self._explained(holder, task_id, self._settle(holder, task_id, fence, said, masks))
         self._lines.pop(task_id, None)
         return settled
 
     async def release(self, holder: Holder, task_id: str, lease: int | None) -> Settled:
         """Give a task back unstarted."""
         fence, _ = await self._known(holder, task_id, lease)
-        return await self._work.hand_back(holder, task_id, fence)
+        return await self._explained(holder, task_id, self._work.hand_back(holder, task_id, fence))
 
     async def _settle(
         self, holder: Holder, task_id: str, fence: int, said: Completion, masks: Masks
@@ -113,20 +115,23 @@ class Reports:
             timed_out=said.timed_out,
         )
 
-    async def _last_lines(
-        self, holder: Holder, task_id: str, fence: int, lines: Sequence[Line], masks: Masks
-    ) -> None:
-        self._lines.pop(task_id, None)  # Its lines of a completion are all of them, from the first.
-        try:
-            await self._log(holder, task_id, fence, lines, masks)
-        except LeaseLost:
-            return  # It ended before: said twice, or given up. What the completion is worth is told next.
-
-    async def _log(
-        self, holder: Holder, task_id: str, fence: int, lines: Sequence[Line], masks: Masks
-    ) -> Standing:
+    def _log(self, holder: Holder, task_id: str, fence: int, lines: Sequence[Line], masks: Masks) -> Written:
         kept = [self._line(task_id, line, masks) for line in lines]
-        return await self._work.log(holder, task_id, fence, kept)
+        return self._write(task_id, self._work.log(holder, task_id, fence, kept))
+
+    def _write(self, task_id: str, report: Coroutine[Any, Any, Standing]) -> Written:
+        """Let a report be written with others; who waits for it would hold up the next one."""
+        writing = asyncio.create_task(report)
+        self._writing[task_id] = writing
+
+        def done(_: Written) -> None:
+            if self._writing.get(task_id) is writing:
+                del self._writing[task_id]
+            if not writing.cancelled():
+                writing.exception()  # A refusal that nobody waits for is no news.
+
+        writing.add_done_callback(done)
+        return writing
 
     def _line(self, task_id: str, line: Line, masks: Masks) -> work_task.LogLine:
         number = line.seq
@@ -155,7 +160,11 @@ class Reports:
             task_id, task.requirements or "{}"
         )
 
-    async def _explain(self, holder: Holder, task_id: str) -> None:
-        """Raise NotYours where a lease is not valid because it never was the caller's."""
-        if (await self._work.get(task_id)).holder_group != holder.group:
-            raise NotYours(task_id)
+    async def _explained(self, holder: Holder, task_id: str, report: Awaitable[T]) -> T:
+        """Await a report; raise NotYours where its lease is not valid because it never was the caller's."""
+        try:
+            return await report
+        except LeaseLost:
+            if (await self._work.get(task_id)).holder_group != holder.group:
+                raise NotYours(task_id) from None
+            raise

@@ -25,7 +25,7 @@ from stellwerk.http.duplex import Duplex, Receive, Send, Steps
 from stellwerk.http.limits import Rate
 from stellwerk.interfaces.deployment.delivering import Delivery
 from stellwerk.interfaces.deployment.errors import refuse
-from stellwerk.interfaces.deployment.reports import Reports
+from stellwerk.interfaces.deployment.reports import Reports, Written
 from stellwerk.interfaces.deployment.wire import frames
 from stellwerk.trust.certificates.judging import Code, Identity, Refused
 from stellwerk.trust.certificates.service import Identities
@@ -213,16 +213,25 @@ class TaskStream:
                 await reports.accept(holder, task_id, lease)
                 return frames.TaskStarted(task_id=task_id, lease=await self._lease(task_id, lease))
             case frames.TaskProgress():
-                standing = await reports.progress(holder, task_id, lease, frame.progress, frame.message)
+                writing = await reports.progress(holder, task_id, lease, frame.progress, frame.message)
             case frames.TaskLog():
-                standing = await reports.log(holder, task_id, lease, [frame])
+                writing = await reports.log(holder, task_id, lease, [frame])
             case frames.TaskReleased():
                 await reports.release(holder, task_id, lease)
                 return frames.TaskRecorded(task_id=task_id, lease=lease)
             case _:
                 await reports.complete(holder, task_id, frame)
                 return frames.TaskRecorded(task_id=task_id, lease=lease)
-        return frames.TaskCancelled(task_id=task_id) if standing.stop_asked else None
+        writing.add_done_callback(lambda written: self._written(written, frame))
+        return None
+
+    def _written(self, written: Written, frame: frames.Reports) -> None:
+        """Answer a report that needs an answer: the task is to be stopped, or is not the agent's any more."""
+        error = None if written.cancelled() else written.exception()
+        if isinstance(error, Exception):
+            self.put(self._refusal(error, frame))
+        elif not written.cancelled() and written.result().stop_asked:
+            self.put(frames.TaskCancelled(task_id=frame.task_id))
 
     async def _lease(self, task_id: str, lease: int | None) -> int:
         return (await self._work.get(task_id)).fence if lease is None else lease

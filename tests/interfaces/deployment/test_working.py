@@ -1,0 +1,418 @@
+"""Leases, caps, draining, cancellation, reconnection: what becomes of tasks."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from support.machines import Agent, Machines
+
+RUN = {"taskType": "docker.run", "payload": {"image": "app@sha256:1"}}
+PULL = {"taskType": "docker.pull", "payload": {"image": "app"}}
+
+
+async def submit(machines: Machines, agent: Agent | None = None, **more: Any) -> str:
+    to = {} if agent is None else {"agent": agent.name}
+    return str((await machines.open.good("POST", "/api/v1/tasks", {**to, **PULL, **more}))["taskId"])
+
+
+async def task(machines: Machines, task_id: str) -> Any:
+    return await machines.open.good("GET", f"/api/v1/tasks/{task_id}")
+
+
+async def post(agent: Agent, task_id: str, verb: str, body: Any = None) -> Any:
+    return await agent.caller.call("POST", f"{agent.path}/tasks/{task_id}/{verb}", body)
+
+
+async def running(machines: Machines, agent: Agent, **more: Any) -> tuple[str, int]:
+    """Give the agent a task and let it begin; return the task and its lease."""
+    task_id = await submit(machines, agent, **more)
+    lease = (await agent.beat())["tasks"][0]["lease"]
+    assert (await post(agent, task_id, "ack", {"lease": lease})).status == 200
+    return task_id, lease
+
+
+async def swept(machines: Machines, seconds: float) -> None:
+    machines.clock.advance(seconds)
+    await machines.work.sweeper.sweep()
+
+
+async def test_server_counts_its_own_leases_against_the_cap(machines: Machines):
+    agent = await machines.agent()
+    for _ in range(5):
+        await submit(machines, agent)
+    first = await agent.beat(maxTasks=2)
+    assert len(first["tasks"]) == 2
+    lease = {"lease": first["tasks"][0]["lease"]}
+    assert (await agent.beat(maxTasks=2))["tasks"] == []
+    await post(agent, first["tasks"][0]["taskId"], "complete", {"success": True, **lease})
+    assert len((await agent.beat(maxTasks=2))["tasks"]) == 1
+    pending = (await agent.caller.good("GET", f"{agent.path}/tasks"))["tasks"]
+    assert len(pending) == 2
+    assert (await post(agent, pending[0]["taskId"], "claim")).code == "agent.full"
+
+
+async def test_without_a_cap_there_is_none(machines: Machines):
+    agent = await machines.agent()
+    for _ in range(30):
+        await submit(machines, agent)
+    assert len((await agent.beat())["tasks"]) == 30
+
+
+async def test_draining_agent_finishes_and_gets_nothing_new(machines: Machines):
+    agent = await machines.agent()
+    task_id, lease = await running(machines, agent)
+    other = await submit(machines, agent)
+    shown = await machines.open.good("POST", f"{agent.path}/drain")
+    assert (shown["draining"], len(shown["tasks"])) == (True, 1)
+    assert (await agent.beat())["tasks"] == []
+    assert (await agent.caller.good("GET", f"{agent.path}/tasks"))["tasks"] == []
+    assert (await post(agent, other, "claim")).code == "agent.draining"
+    assert (await post(agent, task_id, "complete", {"success": True, "lease": lease})).status == 200
+    await machines.open.good("POST", f"{agent.path}/resume")
+    assert [one["taskId"] for one in (await agent.beat())["tasks"]] == [other]
+
+
+@pytest.mark.parametrize("status", ["draining", "stopping", "stopped"])
+async def test_agent_that_leaves_gets_nothing_new(machines: Machines, status: str):
+    agent = await machines.agent()
+    await submit(machines, agent)
+    assert (await agent.beat(status=status))["tasks"] == []
+    shown = await machines.open.good("GET", agent.path)
+    assert shown["status"] == ("offline" if status == "stopped" else "degraded")
+    assert len((await agent.beat(status="healthy"))["tasks"]) == 1
+
+
+async def test_claim_answers_with_the_documented_statuses(machines: Machines):
+    agent, other = await machines.agent("a"), await machines.agent("b", capabilities=["ssh"])
+    task_id = await submit(machines, capability="docker")
+    assert (await post(agent, "nothing", "claim")).status == 404
+    assert (await post(other, task_id, "claim")).status == 403
+    claimed = await post(agent, task_id, "claim")
+    assert claimed.status == 200
+    assert claimed.body["payload"] == PULL["payload"]
+    assert (await post(agent, task_id, "claim")).body["lease"] == claimed.body["lease"]
+    third = await machines.agent("c")
+    assert (await post(third, task_id, "claim")).code == "task.claimed"
+    await machines.open.good("POST", f"/api/v1/tasks/{task_id}/cancel")
+    await post(agent, task_id, "complete", {"success": False, "cancelled": True})
+    assert (await post(third, task_id, "claim")).code == "task.gone"
+    assert (await task(machines, task_id))["status"] == "cancelled"
+
+
+async def test_look_waits_for_a_task(machines: Machines):
+    agent = await machines.agent()
+    looking = asyncio.create_task(agent.caller.good("GET", f"{agent.path}/tasks?wait=30"))
+    await asyncio.sleep(0.05)
+    assert not looking.done()
+    task_id = await submit(machines, agent)
+    assert [one["taskId"] for one in (await asyncio.wait_for(looking, 5))["tasks"]] == [task_id]
+
+
+async def test_delivery_that_is_not_acknowledged_is_given_out_again(machines: Machines):
+    agent = await machines.agent()
+    task_id = await submit(machines, agent, **RUN)
+    first = (await agent.beat())["tasks"][0]
+    await swept(machines, 11)
+    again = (await agent.beat())["tasks"][0]
+    assert (again["taskId"], again["attempt"], first["attempt"]) == (task_id, 1, 1)
+    assert again["lease"] > first["lease"]
+    stale = await post(agent, task_id, "ack", {"lease": first["lease"]})
+    assert (stale.status, stale.code) == (409, "task.stale_attempt")
+
+
+async def test_listed_task_counts_as_acknowledged_and_stays(machines: Machines):
+    agent = await machines.agent()
+    task_id = await submit(machines, agent, **RUN)
+    await agent.beat()
+    listed = [{"taskId": task_id, "attempt": 1, "state": "running", "progress": 30}]
+    for _ in range(6):
+        await agent.beat(tasks=listed)
+        await asyncio.sleep(0.6)
+        await swept(machines, 40)
+    shown = await task(machines, task_id)
+    assert (shown["status"], shown["progress"]) == ("running", 30)
+
+
+async def test_task_that_ran_and_was_lost_is_not_given_out_again_and_its_late_result_counts(
+    machines: Machines,
+):
+    agent = await machines.agent()
+    task_id, lease = await running(machines, agent, **RUN, timeout=3600)
+    await swept(machines, 91)
+    assert (await task(machines, task_id))["status"] == "lost"
+    assert (await agent.beat())["tasks"] == []
+    late = {"success": True, "result": {"containerId": "c"}, "lease": lease}
+    assert (await post(agent, task_id, "complete", late)).status == 200
+    shown = await task(machines, task_id)
+    assert (shown["status"], shown["result"]) == ("succeeded", {"containerId": "c"})
+
+
+async def test_first_result_wins(machines: Machines):
+    agent = await machines.agent()
+    task_id, lease = await running(machines, agent)
+    said = {"success": True, "result": 1, "lease": lease}
+    assert (await post(agent, task_id, "complete", said)).body == {"acknowledged": True}
+    assert (await post(agent, task_id, "complete", said)).body == {"acknowledged": True, "duplicate": True}
+    other = await post(agent, task_id, "complete", {**said, "result": 2})
+    assert (other.status, other.code) == (409, "task.already_completed")
+    assert (await task(machines, task_id))["result"] == 1
+
+
+async def test_reports_on_others_tasks_are_refused_and_change_nothing(machines: Machines):
+    agent, other = await machines.agent("a"), await machines.agent("b")
+    task_id, lease = await running(machines, agent)
+    before = await task(machines, task_id)
+    for verb, body in (
+        ("ack", {"lease": lease}),
+        ("complete", {"success": True, "lease": lease}),
+        ("complete", {"success": True}),
+        ("release", {"lease": lease}),
+    ):
+        answer = await post(other, task_id, verb, body)
+        assert (answer.status, answer.code) == (403, "task.not_yours"), verb
+    assert (await post(other, "nothing", "complete", {"success": True})).status == 404
+    assert (
+        await post(agent, task_id, "complete", {"success": True, "attempt": 7})
+    ).code == "task.stale_attempt"
+    assert await task(machines, task_id) == before
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "error"),
+    [
+        ({"success": False, "error": {"type": "docker.pull", "message": "no"}}, "failed", "docker.pull"),
+        ({"success": False, "error": "no"}, "failed", "failed"),
+        ({"success": False}, "failed", "failed"),
+        ({"success": False, "timedOut": True, "error": "late"}, "timed_out", "failed"),
+        ({"success": False, "cancelled": True}, "failed", "failed"),
+    ],
+)
+async def test_failure_is_told_with_its_reason(machines: Machines, said: Any, status: str, error: str):
+    agent = await machines.agent()
+    task_id, lease = await running(machines, agent)
+    assert (await post(agent, task_id, "complete", {**said, "lease": lease})).status == 200
+    shown = await task(machines, task_id)
+    assert (shown["status"], shown["error"]["type"]) == (status, error)
+
+
+async def test_retriable_failure_of_what_may_be_repeated_is_tried_again(machines: Machines):
+    agent = await machines.agent()
+    for given, status in ((PULL, "pending"), (RUN, "failed")):
+        task_id, lease = await running(machines, agent, **given)
+        error = {"type": "network", "message": "…", "retriable": True}
+        await post(agent, task_id, "complete", {"success": False, "error": error, "lease": lease})
+        assert (await task(machines, task_id))["status"] == status
+
+
+async def test_cancelled_before_it_began_is_not_begun(machines: Machines):
+    agent = await machines.agent()
+    task_id = await submit(machines, agent)
+    lease = (await agent.beat())["tasks"][0]["lease"]
+    answer = await machines.open.good("POST", f"/api/v1/tasks/{task_id}/cancel")
+    assert answer["status"] == "cancelling"
+    refused = await post(agent, task_id, "ack", {"lease": lease})
+    assert (refused.status, refused.code) == (410, "task.cancelled")
+    assert (await agent.beat())["cancelledTasks"] == [task_id]
+    await post(agent, task_id, "complete", {"success": False, "cancelled": True, "lease": lease})
+    assert (await task(machines, task_id))["status"] == "cancelled"
+    again = await machines.open.call("POST", f"/api/v1/tasks/{task_id}/cancel")
+    assert again.body["status"] == "cancelled"
+
+
+async def test_agent_that_was_away_is_told_again_what_to_stop(machines: Machines):
+    agent = await machines.agent()
+    task_id, _ = await running(machines, agent)
+    await machines.open.good("POST", f"/api/v1/tasks/{task_id}/cancel")
+    await swept(machines, 100)
+    assert (await task(machines, task_id))["status"] == "cancelled"
+    assert (await agent.beat(tasks=[{"taskId": task_id}]))["cancelledTasks"] == [task_id]
+
+
+async def test_only_a_task_that_was_not_begun_can_be_given_back(machines: Machines):
+    agent = await machines.agent()
+    task_id = await submit(machines, agent, **RUN)
+    lease = (await agent.beat())["tasks"][0]["lease"]
+    assert (await post(agent, task_id, "release", {"lease": lease})).status == 200
+    assert (await task(machines, task_id))["status"] == "pending"
+    lease = (await agent.beat())["tasks"][0]["lease"]
+    await post(agent, task_id, "ack", {"lease": lease})
+    assert (await post(agent, task_id, "release", {"lease": lease})).code == "task.not_possible"
+
+
+async def test_waiting_for_the_end_answers_with_the_result(machines: Machines):
+    agent = await machines.agent()
+    given = {"agent": agent.name, **PULL}
+    waiting = asyncio.create_task(machines.open.call("POST", "/api/v1/tasks?mode=sync", given))
+    beat = await agent.beat()
+    while not beat["tasks"]:
+        beat = await agent.beat()
+    task_id = beat["tasks"][0]["taskId"]
+    await post(agent, task_id, "complete", {"success": True, "result": {"a": 1}})
+    answer = await asyncio.wait_for(waiting, 5)
+    assert (answer.status, answer.body) == (
+        200,
+        {"taskId": task_id, "status": "succeeded", "result": {"a": 1}, "error": None},
+    )
+
+
+async def test_submission_with_a_key_is_one_task(machines: Machines):
+    agent = await machines.agent()
+    given = {"agent": agent.name, **PULL, "idempotencyKey": "k"}
+    first = await machines.open.good("POST", "/api/v1/tasks", given)
+    machines.clock.advance(5)
+    again = await machines.open.good("POST", "/api/v1/tasks", given)
+    assert again == {**first, "duplicate": True}
+    other = await machines.open.call("POST", "/api/v1/tasks", {**given, "timeout": 7})
+    assert (other.status, other.code) == (409, "task.idempotency_conflict")
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"agent": "nobody"}, 404),
+        ({"agent": None}, 422),
+        ({"agent": None, "selector": {"labels": {}}}, 422),
+        ({"capability": "docker"}, 422),
+        ({"payload": []}, 422),
+        ({"priority": 50}, 400),
+        ({"priority": "soon"}, 400),
+        ({"timeout": 0}, 422),
+        ({"credentials": {"registry.password": "hunter2"}}, 422),
+    ],
+)
+async def test_submission_that_makes_no_sense_is_refused(machines: Machines, change: Any, status: int):
+    agent = await machines.agent()
+    given = {
+        name: value for name, value in {"agent": agent.name, **PULL, **change}.items() if value is not None
+    }
+    answer = await machines.open.call("POST", "/api/v1/tasks", given)
+    assert answer.status == status
+    assert "hunter2" not in json.dumps(answer.body)
+    assert await machines.open.good("GET", "/api/v1/tasks") == []
+
+
+async def test_tasks_are_listed_by_status_and_agent(machines: Machines):
+    agent, other = await machines.agent("a"), await machines.agent("b")
+    done, lease = await running(machines, agent)
+    await post(agent, done, "complete", {"success": True, "lease": lease})
+    machines.clock.advance(1)
+    waiting = await submit(machines, other)
+    for query, found in (
+        ("", [waiting, done]),
+        ("?status=pending", [waiting]),
+        ("?status=succeeded", [done]),
+        ("?status=lost", []),
+        (f"?agent={agent.id}", [done]),
+        ("?agent=a&taskType=docker.pull", [done]),
+    ):
+        rows = await machines.open.good("GET", f"/api/v1/tasks{query}")
+        assert [row["taskId"] for row in rows] == found, query
+
+
+async def test_selector_finds_an_agent_with_the_labels_and_what_the_type_needs(machines: Machines):
+    await machines.agent("a", labels={"role": "web"}, capabilities=["ssh"])
+    agent = await machines.agent("b", labels={"role": "web"}, capabilities=["docker"])
+    task_id = await submit(machines, selector={"labels": {"role": "web"}})
+    assert [one["taskId"] for one in (await agent.beat())["tasks"]] == [task_id]
+
+
+async def test_two_processes_under_one_identity_are_told_apart(machines: Machines):
+    agent = await machines.agent()
+    await agent.beat(instanceId="old")
+    await agent.beat(instanceId="new")
+    answer = await agent.caller.call("POST", f"{agent.path}/heartbeat", {"instanceId": "old"})
+    assert (answer.status, answer.code) == (409, "agent.session.conflict")
+    shown = await machines.open.good("GET", agent.path)
+    assert (shown["status"], shown["statusReasons"]) == ("degraded", ["session.conflict"])
+    machines.clock.advance(91)
+    await agent.beat(instanceId="new")
+    assert (await machines.open.good("GET", agent.path))["status"] == "online"
+
+
+async def test_removed_agents_tasks_go_to_others_or_end(machines: Machines):
+    agent, other = await machines.agent("a"), await machines.agent("b")
+    begun, _ = await running(machines, agent, **RUN, timeout=3600)
+    anyone = await submit(machines, capability="docker", **RUN)
+    assert [one["taskId"] for one in (await agent.beat(tasks=[{"taskId": begun}]))["tasks"]] == [anyone]
+    named = await submit(machines, agent)
+    await machines.open.good("DELETE", agent.path)
+    await machines.work.sweeper.sweep()
+    assert (await task(machines, begun))["status"] == "lost"
+    assert (await task(machines, named))["status"] == "cancelled"
+    assert [one["taskId"] for one in (await other.beat())["tasks"]] == [anyone]
+
+
+async def test_reconnected_agent_and_server_agree_on_what_is_held(machines: Machines):
+    agent = await machines.agent()
+    begun, _ = await running(machines, agent, **RUN, timeout=3600)
+    again, _ = await running(machines, agent, timeout=3600)
+    async with agent.stream() as stream:
+        await stream.begun()
+        delivered = await submit(machines, agent, **RUN)
+        assert (await stream.hear("task_assigned"))["task"]["taskId"] == delivered
+    async with agent.stream() as stream:
+        await stream.begun()
+        stream.say(type="hello", instanceId="one", running=[{"taskId": begun, "attempt": 1}])
+        heard = {(await stream.hear("task_assigned"))["task"]["taskId"] for _ in range(2)}
+        # What was only delivered is sent again; what began and is not known is given out anew if it may be.
+        assert heard == {delivered, again}
+    assert (await task(machines, begun))["status"] == "running"
+
+
+async def test_newest_stream_wins(machines: Machines):
+    agent = await machines.agent()
+    async with agent.stream() as first:
+        await first.begun()
+        async with agent.stream() as second:
+            await second.begun()
+            assert await asyncio.wait_for(first.closed, 5) == 4409
+            task_id = await submit(machines, agent)
+            assert (await second.hear("task_assigned"))["task"]["taskId"] == task_id
+
+
+async def test_faulty_frames_are_told_and_too_many_end_the_stream(machines: Machines):
+    agent = await machines.agent()
+    async with agent.stream() as stream:
+        await stream.begun()
+        stream.say(type="nonsense")
+        assert (await stream.hear("error"))["code"] == "message.invalid"
+        for _ in range(20):
+            stream.say(type="nonsense")
+        assert await asyncio.wait_for(stream.closed, 5) == 4400
+
+
+async def test_flood_of_lines_is_dropped_and_the_task_still_ends(machines: Machines):
+    agent = await machines.agent()
+    task_id, lease = await running(machines, agent)
+    async with agent.stream() as stream:
+        await stream.begun()
+        for number in range(1_500):
+            stream.say(type="task_log", taskId=task_id, message="x", seq=number, lease=lease)
+        stream.say(type="task_completed", taskId=task_id, success=True, lease=lease)
+        await asyncio.wait_for(stream.hear("task_recorded"), 10)
+    logs = await machines.open.good("GET", f"/api/v1/tasks/{task_id}/logs")
+    assert len(logs["lines"]) == 1_000
+
+
+async def test_log_level_of_one_agent_reaches_it(machines: Machines):
+    agent = await machines.agent()
+    assert (await agent.beat())["config"]["logLevel"] == "info"
+    assert "config" not in await agent.beat()
+    await machines.open.good("PUT", agent.path, {"logLevel": "debug"})
+    assert (await agent.beat())["config"]["logLevel"] == "debug"
+    async with agent.stream() as stream:
+        await stream.begun()
+        await machines.open.good("PUT", agent.path, {"logLevel": "warning"})
+        assert (await stream.hear("config"))["config"]["logLevel"] == "warning"
+
+
+async def test_change_over_an_older_version_is_refused(machines: Machines):
+    agent = await machines.agent()
+    seen = (await machines.open.call("GET", agent.path)).headers["etag"]
+    machines.clock.advance(1)
+    first = await machines.open.call("PUT", agent.path, {"labels": {"a": "1"}}, {"If-Match": seen})
+    again = await machines.open.call("PUT", agent.path, {"labels": {"a": "2"}}, {"If-Match": seen})
+    assert (first.status, again.status) == (200, 412)
+    assert (await machines.open.good("GET", agent.path))["labels"] == {"a": "1"}
