@@ -254,11 +254,16 @@ def der(pem: str) -> bytes:
 
 
 @asynccontextmanager
-async def running_machines(data_dir: Path, settings: Settings | None = None) -> AsyncIterator[Machines]:
-    """Run the interface, and the coordinator's beside it, on SQLite with a clock that stands still."""
+async def running_machines(
+    data_dir: Path, settings: Settings | None = None, database: Database | None = None
+) -> AsyncIterator[Machines]:
+    """Run the interface, and the coordinator's beside it, with a clock that stands still; on SQLite unless a
+    database is given.
+    """
     await asyncio.to_thread(data_dir.mkdir, mode=0o700, parents=True, exist_ok=True)
     settings, clock = replace(settings or Settings(), data_dir=data_dir), FakeClock()
-    database = await open_database("sqlite", data_dir=data_dir, settings=settings.database)
+    own = database is None
+    database = database or await open_database("sqlite", data_dir=data_dir, settings=settings.database)
     journal = Journal(database, settings.journal, clock)
     keys = Keys(database, journal, settings.access, clock)
     fleet = Fleet(database, journal, settings.fleet, clock)
@@ -321,4 +326,5 @@ async def running_machines(data_dir: Path, settings: Settings | None = None) -> 
         for subject in reversed(subjects):
             await subject.stop()
         await journal.stop()
-        await database.close()
+        if own:
+            await database.close()
