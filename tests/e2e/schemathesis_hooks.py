@@ -12,8 +12,11 @@ LONGEST_WAIT_S = 0.02
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     """Shorten valid waits only; what is out of range stays as it was drawn."""
     for part in (case.body, case.query):
-        if isinstance(part, dict) and "wait_s" in part:
-            part["wait_s"] = shortened(part["wait_s"])
+        for name in ("wait_s", "wait"):
+            if isinstance(part, dict) and name in part:
+                part[name] = shortened(part[name])
+        if isinstance(part, dict) and part.get("mode") == "sync":
+            part.setdefault("wait", LONGEST_WAIT_S)
 
 
 def shortened(wait_s: object) -> object:

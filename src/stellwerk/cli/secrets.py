@@ -22,7 +22,10 @@ def set_secret(name: NameArgument, server: ServerOption = DEFAULT_SERVER, api_ke
     Example: printf %s "$PASSWORD" | stellwerk secret set registry.password
     """
     # Never an argument: those are seen by every user of the machine.
-    value = typer.prompt("Value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
+    if sys.stdin.isatty():
+        value = typer.prompt("Value", hide_input=True)
+    else:
+        value = sys.stdin.read().removesuffix("\n")
     done = Remote(server, api_key).call("PUT", f"{PATH}/{quote(name, safe='')}", {"value": value})
     typer.echo(f"{name} is set (version {done['version']}); refer to it as secret:{name}")
 

@@ -274,7 +274,6 @@ async def test_submission_with_a_key_is_one_task(machines: Machines):
         ({"agent": "nobody"}, 404),
         ({"agent": None}, 422),
         ({"agent": None, "selector": {"labels": {}}}, 422),
-        ({"capability": "docker"}, 422),
         ({"payload": []}, 422),
         ({"priority": 50}, 400),
         ({"priority": "soon"}, 400),

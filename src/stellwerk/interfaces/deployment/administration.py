@@ -13,7 +13,7 @@ from stellwerk.interfaces.deployment.words import stamp
 from stellwerk.trust.certificates.service import Identities
 from stellwerk.trust.enrolment.tokens import TokenScope
 from stellwerk.trust.scopes import Scope
-from stellwerk.trust.vault.service import Secrets
+from stellwerk.trust.vault.service import NAME, Secrets
 
 encode = msgspec.json.Encoder().encode
 TOKENS = "/api/v1/admin/agent-tokens"
@@ -40,7 +40,8 @@ class AdministrationRoutes:
             self._route("DELETE", TOKENS + "/{token_id}", self.revoke_token, wire.ShownToken,
                         "Revoke a registration token that was not used", scope=Scope.FLEET_ADMIN),
             self._route("PUT", SECRETS + "/{name}", self.set_secret, wire.SecretSet,
-                        "Set a secret", takes=wire.NewSecret, refuses=(409,), misses=False),
+                        "Set a secret", takes=wire.NewSecret, refuses=(409,), misses=False,
+                        path_schemas={"name": {"type": "string", "pattern": f"^{NAME.pattern}$"}}),
             self._route("GET", SECRETS, self.list_secrets, list[wire.ShownSecret], "List secrets"),
             self._route("DELETE", SECRETS + "/{name}", self.delete_secret, wire.SecretDeleted,
                         "Remove a secret; tasks that refer to it fail"),

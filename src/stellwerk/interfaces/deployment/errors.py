@@ -95,7 +95,7 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     UnknownTask: lambda _: Problem.not_found("Task not found", "task.not_found"),
     InvalidPriority: lambda error: Problem(400, "task.priority_invalid", str(error)),
     InvalidTask: lambda error: Problem.invalid(str(error)),
-    InvalidCursor: lambda error: Problem.invalid(str(error), "cursor.invalid"),
+    InvalidCursor: lambda _: Problem.not_found("Unknown cursor", "cursor.unknown"),
     IdempotencyConflict: lambda error: Problem.conflict(str(error), "task.idempotency_conflict"),
     QueueFull: lambda error: Problem.unavailable(str(error), RETRY_AFTER_S),
     TooManyForms: lambda error: Problem.unavailable(str(error), RETRY_AFTER_S),

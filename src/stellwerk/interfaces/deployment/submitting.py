@@ -1,6 +1,7 @@
 """The submission: from its body to what the queue takes."""
 
 import msgspec
+from msgspec import UNSET
 
 from stellwerk.clock import MICROSECONDS
 from stellwerk.fleet.deployment.record import JOINED_THROUGH
@@ -43,16 +44,15 @@ def submission(body: SubmitTask, group: str | None) -> Submission:
 
 
 def _requirements(body: SubmitTask, group: str | None) -> Requirements:
-    given = [body.agent is not None, body.selector is not None, body.capability is not None]
-    if not any(given) or (given[0] and any(given[1:])):
-        raise Problem.invalid("Give the agent, or a selector, a capability or both of these")
-    capability = body.capability
+    if body.agent is UNSET and body.selector is UNSET and body.capability is UNSET:
+        raise Problem.invalid("Give the agent, a selector, a capability, or several of them")
+    capability = None if body.capability is UNSET else body.capability
     if group is None and capability is None:
         capability = CAPABILITY_OF.get(body.task_type.partition(".")[0])
     return Requirements(
         agent=group,
         capabilities=() if capability is None else (capability,),
-        labels=body.selector.labels if body.selector is not None else {},
+        labels={} if body.selector is UNSET else body.selector.labels,
         certified=bool(body.credentials),
     )
 

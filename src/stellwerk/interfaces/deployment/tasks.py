@@ -39,7 +39,7 @@ class TaskRoutes:
                 handle=self.submit,
                 scope=Scope.TASKS_SUBMIT,
                 summary="Give a task to an agent; with mode=sync wait for its end",
-                takes=wire.SubmitTask,
+                takes=wire.DescribedSubmission,
                 query=wire.SubmitQuery,
                 gives=wire.TaskSubmitted,
                 status=202,
@@ -55,6 +55,7 @@ class TaskRoutes:
                 summary="List tasks, newest first; X-Next-Cursor leads to the next page",
                 query=wire.TaskQuery,
                 gives=list[wire.TaskRow],
+                refuses=(404,),
                 **tag,
             ),
             Operation(
@@ -90,7 +91,7 @@ class TaskRoutes:
 
     async def submit(self, call: Call[wire.SubmitTask, wire.SubmitQuery]) -> Answer:
         body, sync = call.body, call.query.mode == "sync"
-        agent = None if body.agent is None else await self._deployments.find(body.agent)
+        agent = None if body.agent is msgspec.UNSET else await self._deployments.find(body.agent)
         if sync and agent is not None and self._deployments.stands(agent).standing is Standing.OFFLINE:
             detail = f"The agent {agent.name!r} is offline; without mode=sync the task would wait for it"
             raise Problem(503, "agent.offline", detail, {"retry-after": f"{RETRY_AFTER_S:.0f}"})

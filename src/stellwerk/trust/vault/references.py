@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from stellwerk.trust.vault.service import NAME
 
 PREFIX = "secret:"
+PATTERN = f"^{PREFIX}{NAME.pattern}$"
 
 
 class InvalidReference(Exception):

@@ -8,6 +8,7 @@ from msgspec import Meta
 from stellwerk.http.instants import Moment, Timestamp
 from stellwerk.interfaces.coordinator.wire.text import ID_PATTERN, PLAIN, Id, Labels, Score, Words, no_json
 from stellwerk.interfaces.coordinator.words import STRATEGIES
+from stellwerk.trust.vault.references import PATTERN as REFERENCE_PATTERN
 
 Success = Literal["success"]
 State = Literal["queued", "leased", "running", "cancelling", "succeeded", "failed", "cancelled", "dead"]
@@ -22,7 +23,10 @@ Seconds = Annotated[float, Meta(ge=0.0, le=315_360_000.0)]
 """Up to ten years."""
 
 
-Credentials = Annotated[dict[str, str], Meta(max_length=32)]
+Reference = Annotated[
+    str, Meta(extra_json_schema={"x-replace": {"type": "string", "pattern": REFERENCE_PATTERN}})
+]
+Credentials = Annotated[dict[str, Reference], Meta(max_length=32)]
 
 
 class Requirements(msgspec.Struct, kw_only=True):

@@ -5,15 +5,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from stellwerk.interfaces.deployment.wire.text import Id, Labels, Name, Timestamp, Wire, Words
+from stellwerk.interfaces.deployment.wire.text import Id, Name, Timestamp, Wire
+
+Plain = Annotated[str, Meta(min_length=1, max_length=200, pattern="^[ -~]+$")]
+PlainValue = Annotated[str, Meta(max_length=200, pattern="^[ -~]*$")]
+PlainLabels = Annotated[dict[Plain, PlainValue], Meta(max_length=64)]
+    dict[Plain, Annotated[str, Meta(max_length=200, pattern="^[ -~]*$")]], Meta(max_length=64)
+]
 
 
 class NewToken(Wire):
     """What a registration token admits, once. What is not given is left to the agent."""
 
     name: Name | None = None
-    capabilities: Words | None = None
-    labels: Labels = msgspec.field(default_factory=dict)
+    capabilities: Annotated[list[Plain], Meta(max_length=64)] | None = None
+    labels: PlainLabels = msgspec.field(default_factory=dict)
     ttl_seconds: Annotated[float, Meta(ge=300, le=86_400)] | None = None
     replaces: Annotated[Id | None, Meta(description="Id of the agent whose place the new one takes.")] = None
 
@@ -42,7 +48,7 @@ class CreatedToken(ShownToken):
 
 
 class NewSecret(Wire):
-    value: Annotated[str, Meta(min_length=1, max_length=65_536)]
+    value: Annotated[str, Meta(min_length=1, max_length=16_384)]
 
 
 class ShownSecret(Wire):

@@ -20,6 +20,7 @@ from stellwerk.interfaces.deployment.wire.text import (
     no_object,
     null,
 )
+from stellwerk.trust.vault.references import PATTERN as REFERENCE_PATTERN
 
 LOG_LINES = 1_000
 Level = Annotated[str, Meta(max_length=16)]
@@ -117,18 +118,31 @@ class Selector(Wire):
     labels: Annotated[Labels, Meta(min_length=1)]
 
 
+Reference = Annotated[
+    str, Meta(extra_json_schema={"x-replace": {"type": "string", "pattern": REFERENCE_PATTERN}})
+]
+PRIORITY = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 49},
+        {"type": "string", "enum": ["low", "normal", "high", "critical", "urgent"]},
+    ],
+    "default": 10,
+}
+ONE_OF = [{"required": [name]} for name in ("agent", "selector", "capability")]
+
+
 class SubmitTask(Wire):
     """A task for one agent (by name or id), or for any with these labels or this capability."""
 
     task_type: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
-    agent: Id | None = None
-    selector: Selector | None = None
-    capability: Word | None = None
+    agent: Id | msgspec.UnsetType = msgspec.UNSET
+    selector: Selector | msgspec.UnsetType = msgspec.UNSET
+    capability: Word | msgspec.UnsetType = msgspec.UNSET
     payload: Annotated[msgspec.Raw, Meta(extra_json_schema=ANY_OBJECT)] = msgspec.field(
         default_factory=no_object
     )
     credentials: Annotated[
-        dict[Word, Annotated[str, Meta(max_length=200)]],
+        dict[Word, Reference],
         Meta(
             max_length=32,
             description="References `secret:NAME` by credential name; delivered to certified holders only.",
@@ -137,8 +151,7 @@ class SubmitTask(Wire):
     ] = msgspec.field(default_factory=dict)
     timeout: Annotated[float, Meta(gt=0, le=604_800, description="Seconds from its start.")] | None = None
     priority: Annotated[
-        int | str,
-        Meta(description="0 to 49, or low (0), normal (10), high (20), critical (30), urgent (40)."),
+        int | str, Meta(description="0 to 49, or a name.", extra_json_schema={"x-replace": PRIORITY})
     ] = 10
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=253, pattern=PLAIN)] | None = None
     idempotent: Annotated[
@@ -148,6 +161,9 @@ class SubmitTask(Wire):
         Annotated[float, Meta(gt=0, le=31_536_000, description="Seconds within which it must have ended.")]
         | None
     ) = None
+
+
+DescribedSubmission = Annotated[SubmitTask, Meta(extra_json_schema={"anyOf": ONE_OF})]
 
 
 class SubmitQuery(Wire):
