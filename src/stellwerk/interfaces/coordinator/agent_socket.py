@@ -187,10 +187,10 @@ class AgentSocket:
             self.deliver([lease])
         elif lease.state is State.CANCELLING:
             self._begin(frames.Cancelled(*mark))
-        elif lease.repeatable:
-            # An attempt that counts: a task that kills its worker must not come back for ever.
+        else:
+            # An attempt that counts: a task that kills its worker must not come back for ever. What may not
+            # be repeated has failed; nobody else would end it, since heartbeats renew all of a holder's leases.
             self._begin(frames.Fail(*mark, error=FORGOTTEN))
-        # What has begun and may not be repeated ends as lost when its lease does.
 
     def _begin(self, frame: frames.Notes | frames.Steps) -> None:
         self._duplex.begin(frame.task_id, lambda: self._step(frame))

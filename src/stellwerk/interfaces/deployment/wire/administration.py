@@ -10,8 +10,6 @@ from stellwerk.interfaces.deployment.wire.text import Id, Name, Timestamp, Wire
 Plain = Annotated[str, Meta(min_length=1, max_length=200, pattern="^[ -~]+$")]
 PlainValue = Annotated[str, Meta(max_length=200, pattern="^[ -~]*$")]
 PlainLabels = Annotated[dict[Plain, PlainValue], Meta(max_length=64)]
-    dict[Plain, Annotated[str, Meta(max_length=200, pattern="^[ -~]*$")]], Meta(max_length=64)
-]
 
 
 class NewToken(Wire):
