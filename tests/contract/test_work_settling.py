@@ -56,6 +56,15 @@ async def test_acknowledging_again_answers_the_same(queue: Queue) -> None:
     assert (await queue.kinds(given.task_id)).count("task.started") == 1
 
 
+async def test_an_attempt_that_its_holder_forgot_counts_and_a_run_once_task_is_lost(queue: Queue) -> None:
+    repeatable = await queue.run()
+    assert (await queue.work.forget(ANNA, repeatable.task_id, repeatable.fence)).state is State.QUEUED
+    assert (await queue.task(repeatable.task_id)).attempt == 1
+    once = await queue.run(repeatable=False)
+    assert (await queue.work.forget(ANNA, once.task_id, once.fence)).state is State.FAILED
+    assert (await queue.task(once.task_id)).reason == "lost"
+
+
 async def test_messages_of_one_moment_take_effect_in_their_order(queue: Queue) -> None:
     await queue.submit()
     given = await queue.take()

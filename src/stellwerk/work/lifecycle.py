@@ -226,6 +226,16 @@ def expire_lease(task: Live, now_us: int, *, jitter: float, terms: Terms) -> Liv
     return _try_again(task, now_us, Reason.LOST, jitter, terms)
 
 
+def forget(task: Live, now_us: int, *, jitter: float, terms: Terms) -> Live:
+    """Take a task back from a holder that came back without it, as if its lease had ended now.
+
+    The attempt counts, so that a task which kills its worker does not come back for ever.
+    """
+    if task.state not in ACTIVE:
+        return task
+    return expire_lease(replace(task, lease_expires_at=now_us), now_us, jitter=jitter, terms=terms)
+
+
 def pass_deadline(task: Live, now_us: int, terms: Terms) -> Live:
     """Fail a waiting task whose deadline has passed, ask the holder of another to stop.
 

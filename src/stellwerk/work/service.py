@@ -52,6 +52,7 @@ from stellwerk.work.settling import (
     Begun,
     Done,
     Failed,
+    Forgotten,
     HandedBack,
     Message,
     Stopped,
@@ -348,6 +349,14 @@ class Work:
         """
         message = HandedBack(holder, task_id, fence, int(delay_s * MICROSECONDS))
         return _settled(await self._messages.ask(message))
+
+    async def forget(self, holder: Holder, task_id: str, fence: int) -> Settled:
+        """End the attempt of a holder that came back without it, as if its lease had ended.
+
+        Raises UnknownTask, LeaseLost.
+        """
+        jitter = random.random()  # noqa: S311 (spreads retries, keeps no secret)
+        return _settled(await self._messages.ask(Forgotten(holder, task_id, fence, jitter)))
 
     async def hand_back_all(self, assignments: Sequence[Assignment]) -> None:
         """Give back what could not be handed over; leases that have ended meanwhile are left alone."""

@@ -69,7 +69,16 @@ class Stopped(Struct, frozen=True, gc=False):
     fence: int
 
 
-Message = Begun | Done | Failed | HandedBack | Stopped
+class Forgotten(Struct, frozen=True, gc=False):
+    """The holder came back without it: its process died meanwhile."""
+
+    holder: Holder
+    task_id: str
+    fence: int
+    jitter: float
+
+
+Message = Begun | Done | Failed | HandedBack | Stopped | Forgotten
 
 
 def kept_result(
@@ -123,6 +132,8 @@ def _take(
             return Change(task, lifecycle.hand_back(task, now_us, message.delay_us))
         case Stopped():
             return Change(task, lifecycle.confirm_stopped(task, now_us))
+        case Forgotten():
+            return Change(task, lifecycle.forget(task, now_us, jitter=message.jitter, terms=terms))
 
 
 def _end_attempt(task: Live, message: Done | Failed, now_us: int, terms: Terms) -> Live:

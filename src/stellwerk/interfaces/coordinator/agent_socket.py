@@ -5,7 +5,7 @@ the many steps of a busy agent share the database's groups.
 
 Reconciliation. With the seat come the leases that the holder has; from then on the dispatcher delivers. If
 the first frame is `hello`, those leases are compared with it: what the agent no longer has, it is given
-again (not begun) or it has failed at (begun), and what it wrongly holds is reported lost. Without `hello`
+again (not begun) or has lost (begun), and what it wrongly holds is reported lost. Without `hello`
 the deadlines decide.
 
 An ended connection gives up its seat; `Work.disconnect` sees to its leases. Close codes: 4403 not (any
@@ -45,8 +45,6 @@ DEPTH = LimitSettings().depth
 FAULTS = 20
 """Messages that are no frames before the connection is closed: enough to debug with, too few to flood."""
 CANCELLED = "cancelled"
-FORGOTTEN = msgspec.Raw(b'"The agent came back without this task"')
-"""The error of an attempt that ended with its agent's process."""
 
 log = structlog.get_logger()
 
@@ -182,15 +180,19 @@ class AgentSocket:
 
     def _missed(self, lease: Assignment) -> None:
         """See to a lease of before that the agent does not know (any more)."""
-        mark = (lease.task_id, lease.fence)
         if lease.state is State.LEASED:
             self.deliver([lease])
-        elif lease.state is State.CANCELLING:
-            self._begin(frames.Cancelled(*mark))
         else:
-            # An attempt that counts: a task that kills its worker must not come back for ever. What may not
-            # be repeated has failed; nobody else would end it, since heartbeats renew all of a holder's leases.
-            self._begin(frames.Fail(*mark, error=FORGOTTEN))
+            # Heartbeats renew whatever a holder has, so nobody else would ever end it.
+            self._duplex.begin(lease.task_id, lambda: self._forget(lease))
+
+    async def _forget(self, lease: Assignment) -> None:
+        try:
+            await self._work.forget(self.holder, lease.task_id, lease.fence)
+        except (LeaseLost, UnknownTask):
+            return  # Somebody else ended it first.
+        except Exception as error:
+            self._put(self._refusal(error))
 
     def _begin(self, frame: frames.Notes | frames.Steps) -> None:
         self._duplex.begin(frame.task_id, lambda: self._step(frame))
