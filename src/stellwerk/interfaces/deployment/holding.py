@@ -35,6 +35,8 @@ class Holding:
         self._deployments = deployments
         self._alone = alone
         self._idle: set[Holder] = set()
+        self._given = 0
+        """Grows whenever somebody may have got something: what was read before is then no news."""
 
     def attributes(self, agent: DeploymentAgent) -> Attributes:
         """Return what matching looks at. Raises Problem where the fleet has lost the agent."""
@@ -50,14 +52,16 @@ class Holding:
 
     def busy(self, holder: Holder) -> None:
         """Note that a holder may have got something."""
+        self._given += 1
         self._idle.discard(holder)
 
     async def held(self, holder: Holder) -> list[Assignment]:
         """Return what the holder has; nothing is asked for one that is known to have nothing."""
         if self._alone and holder in self._idle:
             return []
+        given = self._given
         held = await self._work.held(holder)
-        if not held and self._work.seats.get(holder) is None:
+        if not held and given == self._given and self._work.seats.get(holder) is None:
             self._idle.add(holder)
         return held
 

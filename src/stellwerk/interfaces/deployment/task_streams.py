@@ -104,6 +104,7 @@ class TaskStreams:
                 del self._open[agent_id]
             # The agent goes on over HTTP: its heartbeats renew its leases.
             self._work.disconnect(seat, shorten=False)
+            self._holding.busy(holder)
 
     def configure(self, agent: DeploymentAgent, config: wire.Config) -> None:
         """Tell a connected agent what it is to do from now on."""
