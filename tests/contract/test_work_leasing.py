@@ -178,7 +178,7 @@ async def test_replicas_never_give_out_the_same_task(postgres_url: str, tmp_path
     async def claimer(queue: Queue, number: int) -> None:
         empty = 0
         while empty < 3:
-            await queue.work._look_for_ready(False)
+            await queue.work._following.look_for_ready(False)
             got = await queue.lease(Holder(f"a{number}"), limit=5)
             empty = 0 if got else empty + 1
             taken.extend(one.task_id for one in got)

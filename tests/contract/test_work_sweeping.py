@@ -102,7 +102,7 @@ async def test_a_heartbeat_keeps_running_leases_and_no_delivered_ones(queue: Que
     for _ in range(5):
         queue.clock.advance(60)
         await queue.work.heartbeat(ANNA)
-        await queue.work._renewals.finish()
+        await queue.work._signs.finish()
         await queue.work.sweeper.sweep()
     assert await queue.standing(running.task_id) == (State.RUNNING, None)
     assert await queue.standing(delivered.task_id) == (State.QUEUED, "unacknowledged")
@@ -113,7 +113,7 @@ async def test_a_heartbeat_of_another_holder_keeps_nothing(queue: Queue) -> None
     queue.clock.advance(60)
     await queue.work.heartbeat(Holder("anna", "two"))
     await queue.work.heartbeat(BERT)
-    await queue.work._renewals.finish()
+    await queue.work._signs.finish()
     await queue.pass_time(31)
     assert await queue.standing(given.task_id) == (State.QUEUED, "lost")
 
@@ -132,7 +132,7 @@ async def test_an_attempt_that_runs_too_long_is_asked_to_stop_although_it_is_ali
     for _ in range(3):
         queue.clock.advance(32)
         await queue.work.heartbeat(ANNA)
-        await queue.work._renewals.finish()
+        await queue.work._signs.finish()
         await queue.work.sweeper.sweep()
     assert await queue.standing(given.task_id) == (State.RUNNING, None)
     await queue.pass_time(5)

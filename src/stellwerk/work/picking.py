@@ -1,8 +1,7 @@
-"""Take work knowingly: look at what waits for one holder, take a certain task, and part from a holder.
+"""Take work for one holder: the next of some queues, or knowingly a certain task; and part from a holder.
 
-Claims and the dispatcher give a holder the next task. A deployment agent may also look first and then take
-the task that it saw; and when it is removed for good, what it held and what only it could do must not wait
-for it.
+Claims give a holder the next task. A deployment agent may also look first and then take the task that it
+saw; and when it is removed for good, what it held and what only it could do must not wait for it.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from stellwerk.work.cancelling import CLEAR_STEP, cancel_queued
 from stellwerk.work.effects import Effects
 from stellwerk.work.forms import Forms
 from stellwerk.work.lease import Terms
-from stellwerk.work.leasing import lease_one
+from stellwerk.work.leasing import lease_heads, lease_one
 from stellwerk.work.lifecycle import Change
 from stellwerk.work.matching import Attributes, matches
 from stellwerk.work.reading import read_held
@@ -127,6 +126,26 @@ class Picking:
         self._seats.hold(holder, taken.task_id, taken.fence)
         self._effects.appended()
         return taken
+
+    async def take_heads(self, holder: Holder, queue_keys: Sequence[str], limit: int) -> list[Assignment]:
+        """Lease up to `limit` heads of these queues, whatever they are: what claims do."""
+        now_us = self._clock.now_us()
+        revision = self._waiting.revision
+        found = await self._database.write(
+            lambda: lease_heads(
+                queue_keys,
+                limit,
+                lambda _: holder,
+                now_us=now_us,
+                ack_deadline_us=self._terms.acknowledge_us,
+            )
+        )
+        self._waiting.drained(found.drained, revision)
+        for assignment in found.assignments:
+            self._seats.hold(holder, assignment.task_id, assignment.fence)
+        if found.assignments:
+            self._effects.appended()
+        return found.assignments
 
     async def part_from(self, holder: Holder) -> None:
         """Take back at once what a holder has that is gone for good, and cancel what only it could do.
