@@ -97,6 +97,12 @@ class ControlPlane:
         starting.push_async_callback(tls.stop)
         return tls
 
+    @staticmethod
+    def _ask_for_certificates(starting: contextlib.AsyncExitStack, tls: Tls, identities: Identities) -> None:
+        """Let listeners trust the agents' roots, whichever they are at the time."""
+        tls.trust(identities.agent_ca)
+        starting.callback(identities.on_trust_changed(lambda: tls.trust(identities.agent_ca)))
+
     async def _open_database(self, starting: contextlib.AsyncExitStack) -> Database:
         settings = self._settings
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -134,6 +140,8 @@ class ControlPlane:
             tls = await self._watch_tls(
                 starting, identities.server_certificate, identities.server_certificate
             )
+        if tls is not None:
+            self._ask_for_certificates(starting, tls, identities)
         deployments = Deployments(database, journal, fleet, identities, settings=settings.fleet, clock=clock)
         await deployments.start()
 
@@ -178,7 +186,7 @@ class ControlPlane:
             "coordinator": (agents.compat,),
             "metrics": (upkeep.metrics,),
         }
-        shared = _Shared(settings, Authentication(keys, settings.limits, clock), audit)
+        shared = _Shared(settings, Authentication(keys, settings.limits, clock), audit, clock)
         self._listeners = [
             shared.listener(one, gates[one.name], upkeep.interface, tls if one.secure else None)
             for one in bound
@@ -221,7 +229,9 @@ class ControlPlane:
 class _Shared:
     """What all listeners have in common."""
 
-    def __init__(self, settings: Settings, authentication: Authentication, audit: RefusalAudit) -> None:
+    def __init__(
+        self, settings: Settings, authentication: Authentication, audit: RefusalAudit, clock: Clock
+    ) -> None:
         self._settings = settings
         self._authentication = authentication
         self._audit = audit
@@ -231,6 +241,7 @@ class _Shared:
             settings.access,
             Connections(settings.limits.connections),
             settings.server.stop_timeout_s,
+            clock,
         )
 
     def listener(

@@ -15,6 +15,8 @@ from typing import Any
 
 import uvicorn
 
+from stellwerk.clock import Clock
+from stellwerk.http.handshakes import Handshakes
 from stellwerk.http.protocol import Connections, bounded_protocol
 from stellwerk.http.tls import Tls
 from stellwerk.http.websocket import BoundedWebSocket
@@ -55,6 +57,7 @@ class Serving:
     access: AccessSettings
     connections: Connections
     stop_timeout_s: float
+    clock: Clock
 
 
 class Listener:
@@ -91,8 +94,8 @@ class Listener:
         """Accept connections from now on; again is no error."""
         if self._task is not None:
             return
-        config = _config(self._application, self._serving, self._tls)
-        self._server = _Server(config, self._draining)
+        config = _config(self._application, self._serving)
+        self._server = _Server(config, self._draining, self._serving.limits, self._tls)
         self._serving.connections.add(self._server.server_state.connections)
         self._task = asyncio.create_task(self._server.serve([self._socket]), name=f"listener-{self.name}")
         ready = asyncio.create_task(self._server.ready.wait())
@@ -116,10 +119,14 @@ class Listener:
 class _Server(uvicorn.Server):
     """The server without its signal handlers, and with word of its start."""
 
-    def __init__(self, config: uvicorn.Config, draining: asyncio.Event) -> None:
+    def __init__(
+        self, config: uvicorn.Config, draining: asyncio.Event, limits: LimitSettings, tls: Tls | None
+    ) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
         self._draining = draining
+        self._limits = limits
+        self._tls = tls
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -128,16 +135,37 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # Becomes `scope["state"]` of every request.
         self.lifespan.state["draining"] = self._draining
-        await super().startup(sockets)
+        if self._tls is None:
+            await super().startup(sockets)
+        else:
+            self.servers = [self._accept_tls(one, self._tls) for one in sockets or ()]
+            self.started = True
         self.ready.set()
 
+    def _accept_tls(self, listening: socket.socket, tls: Tls) -> Any:
+        accepting = Handshakes(
+            listening,
+            tls.front(),
+            self._protocol,
+            limit_s=self._limits.handshake_s,
+            bound=self._limits.handshakes,
+        )
+        accepting.start()
+        return accepting
 
-def _config(application: Callable[..., Any], serving: Serving, tls: Tls | None) -> uvicorn.Config:
+    def _protocol(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+
+def _config(application: Callable[..., Any], serving: Serving) -> uvicorn.Config:
     proxies = list(serving.access.trusted_proxies)
     config = uvicorn.Config(
         application,
         loop="none",
-        http=bounded_protocol(serving.limits, serving.connections),
+        http=bounded_protocol(serving.limits, serving.connections, serving.clock),
         ws=BoundedWebSocket,
         ws_max_size=serving.limits.websocket_frame_bytes,
         ws_per_message_deflate=False,
@@ -156,5 +184,4 @@ def _config(application: Callable[..., Any], serving: Serving, tls: Tls | None) 
         backlog=BACKLOG,
     )
     config.load()
-    config.ssl = None if tls is None else tls.context
     return config

@@ -9,12 +9,16 @@ bound.
 """
 
 import asyncio
+import functools
 from collections.abc import Collection
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from stellwerk.clock import Clock
 from stellwerk.http.joining import JoiningTransport
+from stellwerk.http.peer import Tls, shown_on, with_peer
+from stellwerk.http.websocket import BoundedWebSocket
 from stellwerk.settings import LimitSettings
 
 HEADERS = 100
@@ -58,6 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     limits: ClassVar[LimitSettings]
     open_connections: ClassVar[Connections]
+    clock: ClassVar[Clock]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,9 +72,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._forgotten = 0
         self._too_large_head = False
+        self._tls: Tls | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
         super().connection_made(transport)
+        self._tls = shown_on(transport, self.clock.now_us())
+        self.app = with_peer(self.app, self._tls)
         if self.open_connections.exceeded:
             transport.write(TOO_MANY)
             transport.close()
@@ -122,6 +130,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._arrived()
         # Frames are no answers with heads: they need no help.
         self.transport = self._plain
+        self.ws_protocol_class = functools.partial(  # type: ignore[assignment]  # makes one all the same
+            BoundedWebSocket, tls=self._tls
+        )
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
@@ -152,6 +163,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def bounded_protocol(limits: LimitSettings, connections: Connections) -> type[BoundedProtocol]:
+def bounded_protocol(limits: LimitSettings, connections: Connections, clock: Clock) -> type[BoundedProtocol]:
     """Make the protocol class with its bounds; the server creates the instances itself."""
-    return type("Bounded", (BoundedProtocol,), {"limits": limits, "open_connections": connections})
+    bounds = {"limits": limits, "open_connections": connections, "clock": clock}
+    return type("Bounded", (BoundedProtocol,), bounds)

@@ -142,6 +142,10 @@ class LimitSettings:
     """Largest request line with headers; ids in paths may be long, nothing else is."""
     arrival_s: float = 30.0
     """How long a request may take to arrive whole: a body of 1 MiB at 35 kB/s."""
+    handshake_s: float = 10.0
+    """How long a TLS handshake may take: some round trips on the slowest line."""
+    handshakes: int = 1_024
+    """TLS handshakes under way at a time; beyond, the oldest is cut. Honest ones take milliseconds."""
     requests_per_s: float = 0.0
     """Rate of requests per principal; 0 is unlimited, the published interface's behaviour."""
     request_burst: int = 100
