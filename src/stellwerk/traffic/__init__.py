@@ -1,0 +1,1 @@
+"""Executions, routed by weight to versions of agents, and what agents remember."""
