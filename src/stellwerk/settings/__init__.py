@@ -1,9 +1,11 @@
 """Settings: the only reader of files and of the environment."""
 
+from stellwerk.settings.assignment import Assignment
 from stellwerk.settings.faults import Fault, SettingsError
-from stellwerk.settings.loading import Assignment, Loaded, load_settings
+from stellwerk.settings.loading import Loaded, load_settings
 from stellwerk.settings.sections import (
     AccessSettings,
+    ConnectorSettings,
     DatabaseSettings,
     FleetSettings,
     JournalSettings,
@@ -20,6 +22,7 @@ from stellwerk.settings.sections import (
 __all__ = [
     "AccessSettings",
     "Assignment",
+    "ConnectorSettings",
     "DatabaseSettings",
     "Fault",
     "FleetSettings",

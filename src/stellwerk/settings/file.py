@@ -7,26 +7,35 @@ from typing import get_type_hints
 
 import yaml
 
+from stellwerk.settings.assignment import Assignment
 from stellwerk.settings.faults import Fault
-from stellwerk.settings.loading import Assignment
 from stellwerk.settings.sections import Settings
 from stellwerk.settings.values import Raw
 
 
 def read_file(path: Path, faults: list[Fault]) -> Iterator[Assignment]:
     """List what the file sets; what is wrong with it goes to `faults`."""
+    root = _compose(path, faults)
+    if root is not None:
+        yield from _walk(path, root, "", faults)
+
+
+def read_tree(path: Path, faults: list[Fault]) -> Raw:
+    """Read a file whose names are not ours as it is; None, with a fault, if it cannot be read."""
+    root = _compose(path, faults)
+    return None if root is None else _plain(root)
+
+
+def _compose(path: Path, faults: list[Fault]) -> yaml.Node | None:
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except OSError as error:
         faults.append(Fault(str(path), f"cannot be read: {error.strerror}"))
-        return
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         faults.append(Fault(where, f"is not valid YAML: {getattr(error, 'problem', None) or error}"))
-        return
-    if root is not None:
-        yield from _walk(path, root, "", faults)
+    return None
 
 
 def _walk(path: Path, node: yaml.Node, prefix: str, faults: list[Fault]) -> Iterator[Assignment]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from stellwerk.settings.agentfield import from_agentfield, from_variables
+from stellwerk.settings.assignment import Assignment
 from stellwerk.settings.faults import Fault, SettingsError
 from stellwerk.settings.sections import Settings
 from stellwerk.settings.values import Raw, WrongValue, complaint, contradictions, convert
@@ -19,15 +21,6 @@ PREFIX = "STELLWERK_"
 DEFAULT_FILE = Path("stellwerk.yaml")
 CLIENT_VARIABLES = {"STELLWERK_SERVER", "STELLWERK_API_KEY", "STELLWERK_CONFIG"}
 """Variables of the command line's clients; they are not settings of the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """One value from one source: `name` is `section.field`, `where` says where it was written."""
-
-    name: str
-    raw: Raw
-    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +41,9 @@ def load_settings(
     environment = os.environ if environment is None else environment
     faults: list[Fault] = []
     assignments = [
+        *from_agentfield(environment, faults),
         *_from_file(file, environment, faults),
+        *from_variables(environment, faults),
         *_from_environment(environment, faults),
         *flags,
     ]

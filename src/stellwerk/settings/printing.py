@@ -9,6 +9,7 @@ import yaml
 from stellwerk.settings.loading import Loaded
 
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
+_SECRET = frozenset({"token"})
 _PASSWORD_IN_QUERY = re.compile(r"(?i)(password=)[^&\s]*")
 
 
@@ -33,6 +34,9 @@ def effective_settings(loaded: Loaded) -> str:
 
 
 def _line(indent: str, name: str, value: object, origin: str | None) -> str:
+    if name in _SECRET and value is not None:
+        # Not stars: what is printed can be loaded again, and they would be a token that everybody knows.
+        return f"{indent}# {name} is set by {origin} and not shown"
     if isinstance(value, Path):
         value = str(value)
     elif isinstance(value, tuple):

@@ -89,6 +89,9 @@ class AccessSettings:
     """Origins allowed by CORS; none by default."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `X-Forwarded-…` headers are believed; none by default. With any, no listener is open."""
+    certificate_header: str | None = None
+    """Header in which a trusted proxy forwards the client certificate that it has verified: `Client-Cert`, say.
+    Unset, none is believed. The proxy must overwrite the header where a client sends it."""
     key_last_used_s: float = 60.0
     """How often the last use of a key is written at most."""
 
@@ -194,6 +197,9 @@ class FleetSettings:
     """Missed heartbeats after which an agent is late."""
     offline_after: int = 10
     """Missed heartbeats after which it is offline."""
+    offline_grace_s: float = 120.0
+    """How long after a deployment agent went offline its running tasks are given up. A machine that boots or
+    a network that is mended takes less, and a task that is called lost has to be looked after by somebody."""
     sweep_s: float = 1.0
     """How often silence is looked for; a look costs two index lookups."""
     flush_s: float = 0.5
@@ -245,6 +251,29 @@ class WorkSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectorSettings:
+    """The connector interface. The documented variables (`AGENTFIELD_CONNECTOR_…`) and a file
+    `agentfield.yaml` set the first two as well."""
+
+    token: str | None = field(default=None, repr=False)
+    """A token beside those that are made with `stellwerk token create --connector`; unset means none."""
+    capabilities: tuple[str, ...] = (
+        "reasoners:read",
+        "reasoners:write",
+        "versions:read",
+        "versions:write",
+        "restart",
+    )
+    """What that token may: all, as documented."""
+    restart_s: float = 120.0
+    """How long a version may take to come back after a restart: its calls under way end first (30 s), then a
+    supervisor starts it again."""
+    restart_wait_s: float = 30.0
+    """How long the answer to a restart waits for that, unless the caller says otherwise. Later ends are
+    read from the restart."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """The program's own log."""
 
@@ -270,4 +299,5 @@ class Settings:
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
+    connector: ConnectorSettings = field(default_factory=ConnectorSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -22,6 +22,23 @@ STRATEGIES = (
     "consistent_hash",
 )
 
+CAPABILITIES = (
+    "reasoners:read",
+    "reasoners:write",
+    "versions:read",
+    "versions:write",
+    "restart",
+    "status:read",
+    "reasoner_management",
+    "status_read",
+    "policy_management",
+    "tag_management",
+    "did_management",
+    "observability_config",
+    "config_management",
+)
+"""What a connector may: the documented names, then the coded ones, which `:read-only` may follow."""
+
 Raw = object
 """A value as it came: text from the environment or a flag, or what YAML made of it."""
 
@@ -126,6 +143,13 @@ def _seconds_between(shortest: float, longest: float) -> Callable[[float], str |
     )
 
 
+def _capabilities(value: tuple[str, ...]) -> str | None:
+    for name in value:
+        if name.removesuffix(":read-only") not in CAPABILITIES:
+            return f"{name!r} is no capability; there are {', '.join(CAPABILITIES)}"
+    return None
+
+
 def _trust_domain(value: str) -> str | None:
     fits = re.fullmatch(r"[a-z0-9._-]{1,255}", value)
     return None if fits else "expected lower-case letters, digits, '.', '-' or '_', as SPIFFE says"
@@ -145,6 +169,9 @@ _RULES: dict[str, Callable[..., str | None]] = {
     "database.url": _database_url,
     "access.trusted_proxies": _networks,
     "outbound.allowed_networks": _networks,
+    "connector.capabilities": _capabilities,
+    "connector.restart_s": _seconds_between(1, 3_600),
+    "connector.restart_wait_s": _seconds_between(0, 300),
     "trust.trust_domain": _trust_domain,
     "trust.agent_certificate_s": _seconds_between(300, 31 * 86_400),
     "trust.server_certificate_s": _seconds_between(3_600, 397 * 86_400),

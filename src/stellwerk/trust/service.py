@@ -38,7 +38,7 @@ from stellwerk.trust.scopes import Scope
 from stellwerk.trust.table import CredentialTable, Kind
 
 BOOTSTRAP_NAME = "bootstrap"
-KEYS: Kind[Key] = Kind(
+KEYS: Kind[Key, Principal] = Kind(
     channel="api_keys",
     read=store.all_keys,
     touch=store.touch_keys,

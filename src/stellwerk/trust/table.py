@@ -24,12 +24,13 @@ from stellwerk.trust.principal import Principal
 REFRESH_S = 1.0
 
 R = TypeVar("R")
+P = TypeVar("P", bound=Principal)
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[R]):
+class Kind(Generic[R, P]):
     """What one kind of credential is called, and how it is read and written."""
 
     channel: str
@@ -38,19 +39,19 @@ class Kind(Generic[R]):
     """Writes last uses, microseconds by id; never moves back."""
     id_of: Callable[[R], str]
     with_use: Callable[[R, int], R]
-    principal_of: Callable[[R], Principal]
+    principal_of: Callable[[R], P]
 
 
-class CredentialTable(Generic[R]):
+class CredentialTable(Generic[R, P]):
     """Every record of one kind, by id."""
 
-    def __init__(self, kind: Kind[R], database: Database, clock: Clock, *, written_every_s: float) -> None:
+    def __init__(self, kind: Kind[R, P], database: Database, clock: Clock, *, written_every_s: float) -> None:
         self._kind = kind
         self._database = database
         self._clock = clock
         self._written_every_us = written_every_s * MICROSECONDS
         self._records: dict[str, R] = {}
-        self._principals: dict[str, Principal] = {}
+        self._principals: dict[str, P] = {}
         self._used_at: dict[str, int] = {}
         self._written_at = 0
         self._changes = 0
@@ -100,7 +101,7 @@ class CredentialTable(Generic[R]):
         with contextlib.suppress(DatabaseUnavailable):
             await self.flush()
 
-    def use(self, record_id: str, now_us: int) -> Principal:
+    def use(self, record_id: str, now_us: int) -> P:
         """Note that a record of the table was used, and return whom it stands for."""
         self._used_at[record_id] = now_us
         return self._principals[record_id]

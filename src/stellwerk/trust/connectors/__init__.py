@@ -1,0 +1,1 @@
+"""Connector tokens: what lets pipelines and platforms steer agent versions and traffic."""
