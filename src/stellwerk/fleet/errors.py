@@ -32,6 +32,28 @@ class UnknownAgent(FleetRefused):
         self.instance = instance
 
 
+class UnknownVersion(FleetRefused):
+    """The group has no such version."""
+
+    def __init__(self, group: str, version: str) -> None:
+        super().__init__(f"Agent {group} has no version {version}")
+        self.group = group
+        self.version = version
+
+
+class InvalidWeight(FleetRefused):
+    """A weight outside of 0 … 10000."""
+
+
+class WeightsChanged(FleetRefused):
+    """The weights are not (any more) those that the caller saw; `tag` names what they are."""
+
+    def __init__(self, group: str, tag: str) -> None:
+        super().__init__(f"The weights of agent {group} have changed meanwhile; read them again")
+        self.group = group
+        self.tag = tag
+
+
 class OwnedByAnother(FleetRefused):
     """The group belongs to another principal, or joined through another interface."""
 

@@ -14,6 +14,11 @@ import msgspec
 DEFAULT_INSTANCE = "default"
 DEFAULT_VERSION = "1.0.0"
 
+NODES = "nodes"
+"""What groups joined through whose instances are dialled; their heartbeats come in seconds."""
+BASE_URL = "base_url"
+"""Name of the endpoint under which an instance of a node is dialled; one process alone can have it."""
+
 
 class Condition(StrEnum):
     """What an agent says about itself."""
@@ -40,7 +45,10 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent says when it joins, or joins again.
 
     `instance` None means the group's only one, `DEFAULT_INSTANCE`. `metadata` is a JSON object that is kept
-    as sent; its number `weight`, if positive, becomes the instance's weight hint.
+    as sent; its number `weight`, if positive, becomes the instance's weight hint. `condition` None means
+    active. `first_weight` is the weight of the version if it is the first of its group, `later_weight` if it
+    is another new one, None means unset; a version that is known keeps what it has. Of a node, whatever
+    instance of the group had its `BASE_URL` before is replaced: that process is gone.
     """
 
     group: str
@@ -54,6 +62,17 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     endpoints: Mapping[str, str] = {}
     metadata: Mapping[str, object] = {}
+    condition: Condition | None = None
+    first_weight: int | None = None
+    later_weight: int | None = None
+
+
+class VersionView(msgspec.Struct, frozen=True, gc=False):
+    """One version of a group; `weight` is relative, 0 means off, None unset."""
+
+    version: str
+    weight: int | None
+    registered_at: int
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -113,6 +132,8 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     load: Mapping[str, float]
     health_score: float
     revision: int
+    versions: tuple[VersionView, ...] = ()
+    """Oldest first; a version stays while it has no instance."""
 
     @property
     def standing(self) -> Standing:
@@ -160,6 +181,15 @@ class Registered(msgspec.Struct, frozen=True):
 
     view: AgentView
     created: bool
+
+
+class WeightsSet(msgspec.Struct, frozen=True):
+    """The answer to a change of weights: all versions before and after it, None for unset."""
+
+    previous: Mapping[str, int | None]
+    weights: Mapping[str, int | None]
+    tag: str
+    """Names this state of the weights; see `Fleet.set_weights`."""
 
 
 class HeartbeatTaken(msgspec.Struct, frozen=True):

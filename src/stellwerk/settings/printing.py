@@ -1,7 +1,7 @@
 """The effective settings as text, secrets hidden."""
 
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 
 import yaml
@@ -39,6 +39,8 @@ def _line(indent: str, name: str, value: object, origin: str | None) -> str:
         return f"{indent}# {name} is set by {origin} and not shown"
     if isinstance(value, Path):
         value = str(value)
+    elif isinstance(value, dict):
+        value = {key: asdict(facts) for key, facts in value.items()}
     elif isinstance(value, tuple):
         value = list(value)
     elif isinstance(value, str):

@@ -3,6 +3,7 @@
 Each section is handed to the subject that it names. Units are in the names: `_s` seconds, `_bytes`, `_days`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,8 +91,8 @@ class AccessSettings:
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `X-Forwarded-…` headers are believed; none by default. With any, no listener is open."""
     certificate_header: str | None = None
-    """Header in which a trusted proxy forwards the client certificate that it has verified: `Client-Cert`, say.
-    Unset, none is believed. The proxy must overwrite the header where a client sends it."""
+    """Header in which a trusted proxy forwards the client certificate that it has verified, say `Client-Cert`;
+    unset, none is believed. The proxy must overwrite the header where a client sends it."""
     key_last_used_s: float = 60.0
     """How often the last use of a key is written at most."""
 
@@ -274,6 +275,49 @@ class ConnectorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionSettings:
+    """What is known of one function of an agent."""
+
+    idempotent: bool = False
+    """Whether it may be called again where nobody knows if it ran: its process died, its answer was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficSettings:
+    """Agents whose functions are called through us: versions, weights, executions."""
+
+    first_weight: int = 900
+    """Weight of an agent's first version, so that a canary of 100 beside it gets ten percent."""
+    later_weight: int | None = None
+    """Weight of later versions. Unset keeps a new version out of rotation while a weighted one is healthy."""
+    heartbeat_interval_s: float = 2.0
+    """How often nodes are expected to report: the interval of their published SDK. Late after
+    `fleet.late_after` of them, offline after `fleet.offline_after`."""
+    wait_s: float = 90.0
+    """How long a synchronous call waits for the end of its execution."""
+    answer_s: float = 90.0
+    """How long an agent may take to answer a call, with a result or with a promise to report it."""
+    execution_timeout_s: float = 3_600.0
+    """Longest execution, unless the call says otherwise."""
+    drain_grace_s: float = 60.0
+    """How long a process that announced its end, or was replaced, may report on what it had begun: twice the
+    longest drain of the published SDK."""
+    listen_grace_s: float = 10.0
+    """How long after its registration an instance may refuse connections: agents register before they listen."""
+    concurrency: int = 1_000
+    """Executions under way at once of one agent, on one replica, unless its options say otherwise."""
+    answer_bytes: int = 33_554_432
+    """Largest answer or report of an agent, and largest input: 32 MiB, as published."""
+    figures_s: float = 300.0
+    """Window of the figures per version."""
+    forget_after_s: float = 86_400.0
+    """An offline instance is forgotten after this, unless it is the last of its version."""
+    functions: Mapping[str, FunctionSettings] = field(default_factory=dict)
+    """What is known of functions, by target: `hello.greet: {idempotent: true}`. In a variable or flag: the
+    targets that are idempotent, with commas."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """The program's own log."""
 
@@ -299,5 +343,6 @@ class Settings:
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
     work: WorkSettings = field(default_factory=WorkSettings)
+    traffic: TrafficSettings = field(default_factory=TrafficSettings)
     connector: ConnectorSettings = field(default_factory=ConnectorSettings)
     log: LogSettings = field(default_factory=LogSettings)

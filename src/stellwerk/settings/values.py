@@ -3,10 +3,10 @@
 import ipaddress
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from stellwerk.settings.sections import Settings
+from stellwerk.settings.sections import FunctionSettings, Settings
 
 TRUE_WORDS = {"true", "yes", "on", "1"}
 FALSE_WORDS = {"false", "no", "off", "0"}
@@ -56,6 +56,8 @@ def convert(kind: object, raw: Raw) -> object:
         return convert(next(each for each in kinds if each is not type(None)), raw)
     if getattr(kind, "__origin__", None) is tuple:
         return _texts(raw)
+    if getattr(kind, "__origin__", None) is Mapping:
+        return _functions(raw)
     if raw is None:
         raise WrongValue("has no value")
     return _SCALARS[kind](raw)
@@ -67,6 +69,19 @@ def _texts(raw: Raw) -> tuple[str, ...]:
     if isinstance(raw, list | tuple) and all(isinstance(part, str) for part in raw):
         return tuple(raw)
     raise WrongValue("expected a list of texts (or one text with commas)")
+
+
+def _functions(raw: Raw) -> dict[str, FunctionSettings]:
+    if isinstance(raw, str):
+        return {name: FunctionSettings(idempotent=True) for name in _texts(raw)}
+    if not isinstance(raw, dict):
+        raise WrongValue("expected functions by target: `agent.function: {idempotent: true}`")
+    found = {}
+    for target, facts in raw.items():
+        if not isinstance(facts, dict) or set(facts) - {"idempotent"} or "." not in str(target):
+            raise WrongValue(f"{target!r}: expected `agent.function: {{idempotent: true}}`")
+        found[str(target)] = FunctionSettings(idempotent=_boolean(facts.get("idempotent", False)))
+    return found
 
 
 def _boolean(raw: Raw) -> bool:
@@ -161,6 +176,10 @@ def _database_url(value: str) -> str | None:
     return "expected `sqlite` or `postgresql://user@host/name`"
 
 
+def _weight(value: int) -> str | None:
+    return None if 0 <= value <= 10_000 else "expected a weight between 0 and 10000"
+
+
 _RULES: dict[str, Callable[..., str | None]] = {
     "server.port": _port,
     "server.tls_port": _port,
@@ -169,6 +188,8 @@ _RULES: dict[str, Callable[..., str | None]] = {
     "database.url": _database_url,
     "access.trusted_proxies": _networks,
     "outbound.allowed_networks": _networks,
+    "traffic.first_weight": _weight,
+    "traffic.later_weight": _weight,
     "connector.capabilities": _capabilities,
     "connector.restart_s": _seconds_between(1, 3_600),
     "connector.restart_wait_s": _seconds_between(0, 300),
