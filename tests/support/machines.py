@@ -4,6 +4,7 @@ scope where a listener would put them."""
 import asyncio
 import json
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,8 @@ from stellwerk.work.service import Work
 from support.clock import FakeClock
 
 WAIT_S = 5.0
+MADE_KEYS: deque[ec.EllipticCurvePrivateKey] = deque(maxlen=100)
+"""The latest keys of `new_csr`, for callers that show their certificate over real TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +112,11 @@ class Caller:
     def with_headers(self, **headers: str) -> "Caller":
         """Return a caller that sends further headers."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return Caller(self.gate, self.certificate, {**self.headers, **named})
+        return replace(self, headers={**self.headers, **named})
 
     def with_certificate(self, pem: str) -> "Caller":
         """Return a caller that shows a certificate."""
-        return Caller(self.gate, pem, self.headers)
+        return replace(self, certificate=pem)
 
     def _scope(self, kind: str, path: str, headers: Mapping[str, str], **more: Any) -> dict[str, Any]:
         plain, _, query = path.partition("?")
@@ -244,6 +247,7 @@ class Agent:
 def new_csr() -> tuple[ec.EllipticCurvePrivateKey, str]:
     """Make a key and a CSR for it."""
     key = ec.generate_private_key(ec.SECP256R1())
+    MADE_KEYS.append(key)
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     return key, request.public_bytes(Encoding.PEM).decode()
 

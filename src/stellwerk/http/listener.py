@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from stellwerk.clock import Clock
+from stellwerk.http.forwarding import Forwarding
 from stellwerk.http.handshakes import Handshakes
 from stellwerk.http.protocol import Connections, bounded_protocol
 from stellwerk.http.tls import Tls
@@ -162,10 +163,11 @@ class _Server(uvicorn.Server):
 
 def _config(application: Callable[..., Any], serving: Serving) -> uvicorn.Config:
     proxies = list(serving.access.trusted_proxies)
+    forwarding = Forwarding(proxies, serving.access.certificate_header)
     config = uvicorn.Config(
         application,
         loop="none",
-        http=bounded_protocol(serving.limits, serving.connections, serving.clock),
+        http=bounded_protocol(serving.limits, serving.connections, forwarding, serving.clock),
         ws=BoundedWebSocket,
         ws_max_size=serving.limits.websocket_frame_bytes,
         ws_per_message_deflate=False,

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stellwerk.clock import Clock
+from stellwerk.http.forwarding import Forwarding
 from stellwerk.http.joining import JoiningTransport
-from stellwerk.http.peer import Tls, shown_on, with_peer
+from stellwerk.http.peer import shown_on, with_peer
 from stellwerk.http.websocket import BoundedWebSocket
 from stellwerk.settings import LimitSettings
 
@@ -62,6 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     limits: ClassVar[LimitSettings]
     open_connections: ClassVar[Connections]
+    forwarding: ClassVar[Forwarding]
     clock: ClassVar[Clock]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,12 +74,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._forgotten = 0
         self._too_large_head = False
-        self._tls: Tls | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base
         super().connection_made(transport)
-        self._tls = shown_on(transport, self.clock.now_us())
-        self.app = with_peer(self.app, self._tls)
+        tls = shown_on(transport, self.clock.now_us())
+        host = self.client[0] if self.client else ""
+        self.app = self.forwarding.apply(with_peer(self.app, tls), host, tls)
         if self.open_connections.exceeded:
             transport.write(TOO_MANY)
             transport.close()
@@ -131,7 +133,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # Frames are no answers with heads: they need no help.
         self.transport = self._plain
         self.ws_protocol_class = functools.partial(  # type: ignore[assignment]  # makes one all the same
-            BoundedWebSocket, tls=self._tls
+            BoundedWebSocket, application=self.app
         )
         super().handle_websocket_upgrade()
 
@@ -163,7 +165,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def bounded_protocol(limits: LimitSettings, connections: Connections, clock: Clock) -> type[BoundedProtocol]:
+def bounded_protocol(
+    limits: LimitSettings, connections: Connections, forwarding: Forwarding, clock: Clock
+) -> type[BoundedProtocol]:
     """Make the protocol class with its bounds; the server creates the instances itself."""
-    bounds = {"limits": limits, "open_connections": connections, "clock": clock}
-    return type("Bounded", (BoundedProtocol,), bounds)
+    shared = {"limits": limits, "open_connections": connections, "forwarding": forwarding, "clock": clock}
+    return type("Bounded", (BoundedProtocol,), shared)

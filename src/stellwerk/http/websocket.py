@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from stellwerk.http.peer import Tls, with_peer
+from stellwerk.http.peer import Application
 
 CUT_AFTER_S = 2.0
 ON_PONG = "on_pong"
@@ -18,10 +18,10 @@ ON_PONG = "on_pong"
 class BoundedWebSocket(WebSocketsSansIOProtocol):
     """One WebSocket."""
 
-    def __init__(self, *args: Any, tls: Tls | None = None, **kwargs: Any) -> None:
-        """`tls` is what the connection showed before it became a WebSocket."""
+    def __init__(self, *args: Any, application: Application, **kwargs: Any) -> None:
+        """`application` is that of the connection, which knows who is on the other side."""
         super().__init__(*args, **kwargs)
-        self.app = with_peer(self.app, tls)
+        self.app = application
 
     def on_task_complete(self, task: Any) -> None:
         """Cut the connection, if it is still there by then."""
