@@ -272,6 +272,9 @@ class ConnectorSettings:
     restart_wait_s: float = 30.0
     """How long the answer to a restart waits for that, unless the caller says otherwise. Later ends are
     read from the restart."""
+    supervised: tuple[str, ...] = ()
+    """Agents whose processes somebody starts again when they end, `*` for all: only those may be restarted
+    unforced. Agents can also say so themselves, and operators in the agent's options."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,16 @@ CREATE TABLE connector_tokens (
 CREATE TABLE restarts (
     restart_id TEXT NOT NULL PRIMARY KEY,
     group_id TEXT NOT NULL,
-    version TEXT NOT NULL,
-    instance_id TEXT NOT NULL,
-    way TEXT NOT NULL,
+    version TEXT,
     state TEXT NOT NULL,
     detail TEXT,
-    task_id TEXT,
+    steps TEXT NOT NULL,
+    known TEXT NOT NULL,
     requested_by TEXT NOT NULL,
     requested_at BIGINT NOT NULL,
     deadline_at BIGINT NOT NULL,
     finished_at BIGINT,
-    new_instance_id TEXT
+    revision BIGINT NOT NULL
 );
-CREATE INDEX restarts_open ON restarts (deadline_at) WHERE finished_at IS NULL;
 CREATE INDEX restarts_group ON restarts (group_id, requested_at);
+CREATE UNIQUE INDEX restarts_open ON restarts (group_id) WHERE finished_at IS NULL;
