@@ -40,27 +40,33 @@ class Bodies:
         # down.
         self._checker = ThreadPoolExecutor(1, "json-check")
 
-    async def read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """Return the checked body, empty if there is none. Raises Problem (413, 415, 422) and ClientLeft."""
+    async def read(self, headers: dict[bytes, bytes], receive: Receive, limit: int | None = None) -> bytes:
+        """Return the checked body, empty if there is none; `limit` None is the setting's.
+
+        Raises Problem (413, 415, 422) and ClientLeft.
+        """
+        limit = self._limit if limit is None else limit
         size = _announced(headers)
         if size == 0:
             return b""
         media_type = media_type_of(headers)
         if media_type not in READ_AS_JSON and not media_type.endswith(b"+json"):
             raise Problem.unsupported_media_type(media_type.decode("latin-1"))
-        if size is not None and size > self._limit:
-            raise Problem.too_large(self._limit)
+        if size is not None and size > limit:
+            raise Problem.too_large(limit)
         message = await receive()
         body: bytes = message.get("body", b"")
         if message["type"] != "http.request":
             raise ClientLeft
         if message.get("more_body"):
-            body = await self._rest(body, receive)
+            body = await self._rest(body, receive, limit)
+        if len(body) > limit:
+            raise Problem.too_large(limit)
         if body:
             await self._check(body)
         return body
 
-    async def _rest(self, first: bytes, receive: Receive) -> bytes:
+    async def _rest(self, first: bytes, receive: Receive, limit: int) -> bytes:
         parts, size, more = [first], len(first), True
         while more:
             message = await receive()
@@ -69,13 +75,11 @@ class Bodies:
             part, more = message.get("body", b""), message.get("more_body", False)
             parts.append(part)
             size += len(part)
-            if size > self._limit:
-                raise Problem.too_large(self._limit)
+            if size > limit:
+                raise Problem.too_large(limit)
         return b"".join(parts)
 
     async def _check(self, body: bytes) -> None:
-        if len(body) > self._limit:
-            raise Problem.too_large(self._limit)
         try:
             if len(body) < LARGE_BYTES:
                 check_json(body, self._depth)

@@ -70,6 +70,8 @@ class Interface:
     """Plain paths that need no credentials on a closed listener either."""
     recognise: "Recognise | None" = None
     """Names callers that prove themselves otherwise than by an API key, with a certificate say."""
+    body_bytes: Callable[[str], int | None] | None = None
+    """Largest body for a path, where it is not the setting's (None)."""
 
 
 class Gate:
@@ -114,7 +116,7 @@ class Gate:
                 await exchange.respond(204, cors.preflight_headers(headers), b"")
                 return
             application = await self._admit(interface, scope, headers)
-            body = await self._bodies.read(headers, receive)
+            body = await self._bodies.read(headers, receive, _longest_body(interface, scope["path"]))
             if body and headers.get(b"content-type") != JSON:
                 scope["headers"] = _as_json(scope["headers"])
             receive = replay(body, receive, scope["state"].get("draining"))
@@ -235,6 +237,10 @@ class Gate:
             request_id=state["request_id"],
         )
         self._audit.note(refused)
+
+
+def _longest_body(interface: Interface | None, path: str) -> int | None:
+    return None if interface is None or interface.body_bytes is None else interface.body_bytes(path)
 
 
 def _is_draining(scope: Scope) -> bool:
