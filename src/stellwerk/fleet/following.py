@@ -7,7 +7,7 @@ by the database (see `silence`), so a stale time here marks nobody.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database
 from stellwerk.fleet.health import health_score
 from stellwerk.fleet.model import AgentView, InstanceView, Presence
-from stellwerk.fleet.presence import PresenceRules, project
+from stellwerk.fleet.presence import Paces, PresenceRules, project
 from stellwerk.fleet.registry import Registry
 from stellwerk.fleet.reporting import Reporting
 from stellwerk.fleet.reports import Heard, heard_since
@@ -40,7 +40,7 @@ class Following:
         self,
         database: Database,
         clock: Clock,
-        rules: PresenceRules,
+        paces: Paces,
         *,
         registry: Registry,
         reporting: Reporting,
@@ -48,7 +48,7 @@ class Following:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._rules = rules
+        self._paces = paces
         self._registry = registry
         self._reporting = reporting
         self._turns = turns
@@ -73,7 +73,9 @@ class Following:
             for record, instances in loaded:
                 before = self._registry.get(record.group)
                 revived += [
-                    (record.group, one.instance) for one in instances if self._heard_by_now(before, one)
+                    (record.group, one.instance)
+                    for one in instances
+                    if self._heard_by_now(before, one, self._paces.of(record.joined_through))
                 ]
                 self._registry.apply(record, instances)
             for group in set(groups).difference(record.group for record, _ in loaded):
@@ -81,14 +83,14 @@ class Following:
         for group, instance in revived:
             await self._reporting.bring_back(group, instance)
 
-    def _heard_by_now(self, before: AgentView | None, one: InstanceView) -> bool:
+    def _heard_by_now(self, before: AgentView | None, one: InstanceView, rules: PresenceRules) -> bool:
         """Tell whether an instance that the database calls silent was heard by now, here or elsewhere."""
         if one.presence is Presence.ONLINE:
             return False
         mine = None if before is None else before.instance(one.instance)
         seen_at = one.seen_at if mine is None else max(one.seen_at, mine.seen_at)
         # the true silence counts here, not the grace after a start
-        return project(seen_at, self._clock.now_us(), self._rules, 0) is Presence.ONLINE
+        return project(seen_at, self._clock.now_us(), rules, 0) is Presence.ONLINE
 
     def _take_over(self, heard: Heard) -> None:
         view = self._registry.get(heard.group)
@@ -103,18 +105,17 @@ class Following:
 class Changed:
     """Groups that were announced and not yet read back: many announcements of one group are one read."""
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """`wake` is called after an announcement."""
         self._groups: dict[str, None] = {}
-        self._announced = asyncio.Event()
+        self._wake = wake
 
     def announce(self, group: str) -> None:
         """Ask for a group to be read back."""
         self._groups[group] = None
-        self._announced.set()
+        self._wake()
 
-    async def take(self) -> list[str]:
-        """Wait for announcements and take them all."""
-        await self._announced.wait()
-        self._announced.clear()
+    def take(self) -> list[str]:
+        """Take all that were announced."""
         groups, self._groups = list(self._groups), {}
         return groups

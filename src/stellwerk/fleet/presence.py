@@ -8,10 +8,12 @@ be heard while nobody listened, so after a restart everyone gets the full interv
 presence worse; only a sign of life makes it better.
 """
 
+from dataclasses import replace
+
 import msgspec
 
 from stellwerk.clock import MICROSECONDS
-from stellwerk.fleet.model import Presence
+from stellwerk.fleet.model import NODES, Presence
 from stellwerk.settings import FleetSettings
 
 
@@ -20,6 +22,23 @@ class PresenceRules(msgspec.Struct, frozen=True, kw_only=True):
 
     late_after_us: int
     offline_after_us: int
+
+
+class Paces(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules by how a group joined: instances that are dialled report, and are missed, much sooner."""
+
+    usual: PresenceRules
+    dialled: PresenceRules
+
+    def of(self, joined_through: str) -> PresenceRules:
+        """Return the rules of groups that joined through an interface."""
+        return self.dialled if joined_through == NODES else self.usual
+
+
+def paces(settings: FleetSettings, node_interval_s: float) -> Paces:
+    """Derive the rules of both kinds; nodes may miss as many heartbeats as others, at their own interval."""
+    sooner = replace(settings, heartbeat_interval_s=node_interval_s)
+    return Paces(usual=presence_rules(settings), dialled=presence_rules(sooner))
 
 
 def presence_rules(settings: FleetSettings) -> PresenceRules:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from stellwerk.fleet.model import AgentView, InstanceView, Presence
+from stellwerk.fleet.model import AgentView, InstanceView, Presence, VersionView
 
 V = TypeVar("V")
 
@@ -20,6 +20,7 @@ class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
     joined_through: str
     owner: str
     registered_at: int
+    versions: tuple[VersionView, ...] = ()
 
 
 def project_group(record: GroupRecord, instances: Iterable[InstanceView], revision: int) -> AgentView:
@@ -46,6 +47,7 @@ def project_group(record: GroupRecord, instances: Iterable[InstanceView], revisi
         load=best.load,
         health_score=best.health_score,
         revision=revision,
+        versions=record.versions,
     )
 
 
@@ -82,6 +84,7 @@ def record_of(view: AgentView) -> GroupRecord:
         joined_through=view.joined_through,
         owner=view.owner,
         registered_at=view.registered_at,
+        versions=view.versions,
     )
 
 

@@ -8,7 +8,7 @@ a while only makes them late.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -32,8 +32,9 @@ from stellwerk.fleet.model import (
     HeartbeatTaken,
     Registered,
     Registration,
+    WeightsSet,
 )
-from stellwerk.fleet.presence import presence_rules
+from stellwerk.fleet.presence import paces
 from stellwerk.fleet.projection import record_of
 from stellwerk.fleet.registry import Registry
 from stellwerk.fleet.reporting import Reporting
@@ -41,6 +42,7 @@ from stellwerk.fleet.silence import Sweep
 from stellwerk.fleet.turns import Turns
 from stellwerk.journal.event import EventFilter, Recorded
 from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
 from stellwerk.settings import FleetSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
@@ -57,8 +59,16 @@ _RETRY_S = 1.0
 class Fleet:
     """The one registry of agents, whatever interface they joined through."""
 
-    def __init__(self, database: Database, journal: Journal, settings: FleetSettings, clock: Clock) -> None:
-        rules = presence_rules(settings)
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        settings: FleetSettings,
+        clock: Clock,
+        *,
+        node_interval_s: float = 2.0,
+    ) -> None:
+        rules = paces(settings, node_interval_s)
         batch = Batch()
         turns = Turns()
         carried = Carried()
@@ -80,30 +90,39 @@ class Fleet:
         )
         self._shared = database.engine == "postgres"
         self._started_at = clock.now_us()
-        self._stopping = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
+        self._listening = Loop("fleet.listen", self._listen)
+        self._rereading = Loop("fleet.reread", self._read_back)
+        self._changed = Changed(self._rereading.wake)
+        self._cursor = ""
+        self._loops = self._make_loops()
+        self._started = False
 
     async def start(self) -> None:
         """Load the registry; begin to write batches, mark the silent and follow other replicas. Idempotent.
 
         Everyone gets full intervals again before silence counts. Raises DatabaseUnavailable.
         """
-        if self._running is not None:
+        if self._started:
             return
-        self._stopping.clear()
+        self._started = True
         self._started_at = self._clock.now_us()
         # taken before the load, so that no change falls between the load and the following
-        cursor = await self._journal.end()
+        self._cursor = await self._journal.end()
         await self._load()
-        self._running = asyncio.create_task(self._run(cursor), name="fleet")
+        for loop in self._loops:
+            loop.start()
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+        return self._loops
 
     async def stop(self) -> None:
         """Stop the loops and write what was batched; what cannot be written is lost. Idempotent."""
-        if self._running is None:
+        if not self._started:
             return
-        self._stopping.set()
-        await self._running
-        self._running = None
+        self._started = False
+        await asyncio.gather(*(loop.stop() for loop in self._loops))
         await self._carried.settle()
         try:
             await self._reporting.flush()
@@ -168,6 +187,26 @@ class Fleet:
         """
         caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN), through)
         await self._carried.through(self._remove(caller, group, instance))
+
+    async def set_weights(
+        self, principal: Principal, group: str, weights: Mapping[str, int], expected: str | None = None
+    ) -> WeightsSet:
+        """Set the weights of some versions, all or none; the others keep theirs.
+
+        `expected` is the `tag` of the weights that the caller saw, None for whatever they are. Needs the
+        group's owner or `fleet:admin`. Raises UnknownAgent, UnknownVersion, OwnedByAnother, InvalidWeight,
+        WeightsChanged.
+        """
+        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN))
+        return await self._carried.through(self._set_weights(caller, group, weights, expected))
+
+    async def remove_version(self, principal: Principal, group: str, version: str) -> None:
+        """Remove a version with its instances and its weight; the group with its last instance.
+
+        Raises UnknownAgent, UnknownVersion, OwnedByAnother.
+        """
+        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN))
+        await self._carried.through(self._remove_version(caller, group, version))
 
     async def take_part(self, group: str, write: Callable[[Membership], Awaitable[T]]) -> T:
         """Let a group join, change or leave as a part of somebody else's unit of work.
@@ -240,6 +279,30 @@ class Fleet:
             else:
                 self._registry.drop_instance(view, record_of(view), instance)
 
+    async def _set_weights(
+        self, caller: store.Caller, group: str, weights: Mapping[str, int], expected: str | None
+    ) -> WeightsSet:
+        async with self._turns.of(group):
+            now_us = self._clock.now_us()
+            unit = partial(store.set_weights, caller, group, weights, expected, now_us)
+            done, record = await self._database.write(unit)
+            self._journal.committed()
+            view = self._registry.get(group)
+            if view is not None:
+                self._registry.apply(record, view.instances)
+            return done
+
+    async def _remove_version(self, caller: store.Caller, group: str, version: str) -> None:
+        async with self._turns.of(group):
+            now_us = self._clock.now_us()
+            unit = partial(store.remove_version, caller, group, version, now_us)
+            record, left = await self._database.write(unit)
+            self._journal.committed()
+            if left:
+                self._registry.apply(record, left)
+            else:
+                self._registry.forget(group)
+
     async def _take_part(self, group: str, write: Callable[[Membership], Awaitable[T]]) -> T:
         async with self._turns.of(group):
             membership = Membership(group, self._clock.now_us())
@@ -262,59 +325,59 @@ class Fleet:
     async def _sweep_now(self) -> None:
         await self.sweep(self._clock.now_us())
 
-    async def _run(self, cursor: str) -> None:
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._repeat(self.flush, self._settings.flush_s))
-            loops.create_task(self._repeat(self._sweep_now, self._settings.sweep_s))
-            followers = []
-            if self._shared:
-                changed = Changed()
-                loops.create_task(self._repeat(self._following.look, LOOK_S))
-                followers.append(loops.create_task(self._listen(changed, cursor)))
-                followers.append(loops.create_task(self._read_back(changed)))
-            await self._stopping.wait()
-            # they hold nothing that could be lost
-            for follower in followers:
-                follower.cancel()
+    def _make_loops(self) -> Sequence[Loop]:
+        settings = self._settings
+        # A step that has begun is finished: it holds what would be lost.
+        own = (
+            self._repeated("fleet.flush", self.flush, settings.flush_s),
+            self._repeated("fleet.sweep", self._sweep_now, settings.sweep_s),
+        )
+        if not self._shared:
+            return own
+        return (
+            *own,
+            self._repeated("fleet.look", self._following.look, LOOK_S),
+            self._listening,
+            self._rereading,
+        )
 
-    async def _repeat(self, step: Callable[[], Awaitable[None]], every_s: float) -> None:
-        """Take a step again and again until the stop; a step that has begun is finished."""
-        while not self._stopping.is_set():
-            try:
-                await asyncio.wait_for(self._stopping.wait(), every_s)
-            except TimeoutError:
-                await self._attempt(step)
+    def _repeated(self, name: str, step: Callable[[], Awaitable[None]], every_s: float) -> Loop:
+        async def repeat() -> None:
+            while await loop.rest(every_s):
+                try:
+                    await step()
+                except DatabaseUnavailable as error:
+                    _log.warning("the fleet could not be brought up to date", detail=error.detail)
 
-    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> bool:
-        try:
-            await step()
-        except DatabaseUnavailable as error:
-            _log.warning("the fleet could not be brought up to date", detail=error.detail)
-        except Exception:
-            _log.exception("a loop of the fleet failed; it goes on")
-        else:
-            return True
-        return False
+        loop = Loop(name, repeat, finishes=True)
+        return loop
 
-    async def _listen(self, changed: Changed, cursor: str) -> None:
+    async def _listen(self) -> None:
         """Announce every group that the journal names behind the cursor."""
-        while True:
-            stream = self._journal.subscribe(_EVENTS, cursor)
+        while await self._listening.rest(0.0):
+            stream = self._journal.subscribe(_EVENTS, self._cursor)
             try:
+                await stream.start()
+                self._listening.waits()
                 async for event in stream:
-                    cursor = event.cursor
+                    self._cursor = event.cursor
                     if isinstance(event, Recorded) and event.group is not None:
-                        changed.announce(event.group)
+                        self._changed.announce(event.group)
             except DatabaseUnavailable as error:
                 _log.warning("other replicas cannot be followed now", detail=error.detail)
             finally:
                 stream.close()
-            await asyncio.sleep(_RETRY_S)
+            await self._listening.pause(_RETRY_S)
 
-    async def _read_back(self, changed: Changed) -> None:
-        while True:
-            groups = await changed.take()
-            if not await self._attempt(partial(self._following.reread, groups)):
-                for group in groups:
-                    changed.announce(group)
-                await asyncio.sleep(_RETRY_S)
+    async def _read_back(self) -> None:
+        while await self._rereading.rest():
+            groups, done = self._changed.take(), False
+            try:
+                await self._following.reread(groups)
+                done = True
+            except DatabaseUnavailable as error:
+                _log.warning("the fleet could not be brought up to date", detail=error.detail)
+                await self._rereading.pause(_RETRY_S)
+            finally:
+                for group in () if done else groups:
+                    self._changed.announce(group)

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 from stellwerk.database.database import Database
 from stellwerk.fleet.health import health_score
 from stellwerk.fleet.model import Presence
-from stellwerk.fleet.presence import PresenceRules, last_heard_limit
+from stellwerk.fleet.presence import Paces, last_heard_limit
 from stellwerk.fleet.registry import Registry
 from stellwerk.fleet.reporting import Reporting
-from stellwerk.fleet.reports import Silent, any_silent, mark_silent
+from stellwerk.fleet.reports import Silence, Silent, any_silent, mark_silent
 from stellwerk.fleet.turns import Turns
 from stellwerk.journal.service import Journal
 
@@ -35,7 +35,7 @@ class Sweep:
         self,
         database: Database,
         journal: Journal,
-        rules: PresenceRules,
+        paces: Paces,
         *,
         registry: Registry,
         reporting: Reporting,
@@ -43,7 +43,7 @@ class Sweep:
     ) -> None:
         self._database = database
         self._journal = journal
-        self._rules = rules
+        self._paces = paces
         self._registry = registry
         self._reporting = reporting
         self._turns = turns
@@ -54,15 +54,17 @@ class Sweep:
         await self._reporting.flush()
         changes = 0
         for was, worse in _STEPS:
-            heard_until = last_heard_limit(worse, now_us, self._rules, started_at)
-            if heard_until is not None:
-                changes += await self._mark(was, worse, heard_until, now_us)
+            for dialled, rules in ((True, self._paces.dialled), (False, self._paces.usual)):
+                heard_until = last_heard_limit(worse, now_us, rules, started_at)
+                if heard_until is not None:
+                    silent = Silence(was, heard_until, dialled)
+                    changes += await self._mark(silent, worse, now_us)
         return changes
 
-    async def _mark(self, was: Presence, worse: Presence, heard_until: int, now_us: int) -> int:
+    async def _mark(self, silence: Silence, worse: Presence, now_us: int) -> int:
         changes = 0
-        while await self._database.read(partial(any_silent, was, heard_until)):
-            unit = partial(mark_silent, was, worse, heard_until, SWEEP_ROWS, now_us)
+        while await self._database.read(partial(any_silent, silence)):
+            unit = partial(mark_silent, silence, worse, SWEEP_ROWS, now_us)
             marked = await self._database.write(unit)
             if not marked:
                 # all that is left is locked by others; the next sweep looks again
