@@ -215,6 +215,23 @@ async def test_a_completion_whose_acknowledgement_is_lost_is_told_again(twin: Tw
     assert len(scripted.jobs) == 1
 
 
+async def test_a_heartbeat_that_gets_through_again_ends_every_pause(twin: Twin, home: Path) -> None:
+    twin.lose["complete"] = 1
+    scripted = Scripted()
+    async with running(settings_for(twin, home, retry_first_s=600.0, retry_cap_s=600.0), scripted):
+        await twin.until(lambda: twin.sockets)
+        task = await twin.submit("test.wait")
+        await asyncio.wait_for(scripted.begun.wait(), 5)
+        twin.streams = False
+        await twin.cut()
+        scripted.release.set()
+        await twin.until(lambda: task.completions)
+        twin.streams = True
+        twin.lose["heartbeat"] = 1
+        await twin.until(lambda: len(task.completions) == 2)
+        await twin.until(lambda: twin.sockets)
+
+
 async def test_a_completion_that_the_stream_does_not_confirm_is_asked_for(
     twin: Twin, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

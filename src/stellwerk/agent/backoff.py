@@ -24,6 +24,11 @@ class Backoff:
         self._tries += 1
         return full_s * chance
 
+    @property
+    def failing(self) -> bool:
+        """Whether anything has failed since the last reset."""
+        return self._tries > 0
+
     def reset(self) -> None:
         """Start over after something worked."""
         self._tries = 0

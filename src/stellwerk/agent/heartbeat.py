@@ -129,6 +129,8 @@ class Heart:
                 )
                 await self._pause(max(least, backoff.next_s(chance())))
             else:
+                if backoff.failing:
+                    self._uplink.reached()
                 backoff.reset()
                 # Spread over the last tenth, so that a fleet that started together drifts apart.
                 await self._pause(self._interval_s() * (0.9 + 0.1 * chance()), eager=True)

@@ -67,19 +67,28 @@ class Stream:
         backoff = Backoff(settings.retry_first_s, settings.retry_cap_s)
         loop = asyncio.get_running_loop()
         while True:
-            began, least_s = loop.time(), 0.0
+            began, least_s, refusal = loop.time(), 0.0, None
             try:
                 await self._serve()
             except StreamEnded as ended:
                 least_s = self._judge(ended)
             except Refused as refused:
                 # The reason of a refused handshake is unknown here; the next heartbeat learns it.
+                refusal = refused
                 _log.warning("no task-stream: %s; tasks come with heartbeats", refused)
             except (Unreachable, aiohttp.ClientError, OSError) as error:
                 _log.warning("the task-stream broke: %s", error)
             if loop.time() - began > STEADY_S:
                 backoff.reset()
-            await asyncio.sleep(max(least_s, backoff.next_s(chance())))
+            await asyncio.sleep(least_s)
+            await self._pause(backoff.next_s(chance()) - least_s, refusal)
+
+    async def _pause(self, limit_s: float, refused: Refused | None) -> None:
+        if refused is None:
+            await self._uplink.pause(limit_s)
+        else:
+            # A heartbeat that gets through says nothing of a proxy that lets no stream pass.
+            await asyncio.sleep(limit_s)
 
     def _judge(self, ended: StreamEnded) -> float:
         """Return the shortest pause after a close. Raises Refused for one that is for good."""

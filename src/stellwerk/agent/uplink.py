@@ -4,11 +4,15 @@ Theory of operation. The runner outlives connections and identities; this object
 changes. Telling (progress, logs) is best effort: without a stream it is dropped. Accepting, completing and
 giving back end only with an answer of the server. An answer that the stream owes is waited for shortly, then
 asked for by a request, which is safe: the server takes the same accept and the same completion twice.
+
+Whoever could not reach the server tries again with growing pauses; the first heartbeat that gets through
+after others did not ends them all. Heartbeats are spread over the fleet, so that brings nobody all at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +55,7 @@ class Uplink:
         self._transport: Transport | None = None
         self._agent_id = ""
         self._connected = asyncio.Event()
+        self._reached = asyncio.Event()
         self._outlet: Outlet | None = None
         self._owed: dict[tuple[str, str, int], asyncio.Future[bool]] = {}
         self.on_identity_refused: Callable[[Refused], None] = lambda refused: None
@@ -79,6 +84,17 @@ class Uplink:
         for future in self._owed.values():
             if not future.done():
                 future.cancel()
+
+    def reached(self) -> None:
+        """The server answers again: whoever pauses may try again now."""
+        self._reached.set()
+        self._reached.clear()
+
+    async def pause(self, limit_s: float) -> None:
+        """Wait until the server answers again, at most `limit_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._reached.wait()
 
     @property
     def has_stream(self) -> bool:
@@ -153,17 +169,16 @@ class Uplink:
             if transport is None:
                 continue
             path = f"/api/v1/agents/{quote(agent_id, safe='')}/tasks/{quote(task_id, safe='')}/{verb}"
-            wait_s = 0.0
             try:
                 await transport.call("POST", path, Any, body)
                 return None
             except Unreachable as error:
                 _log.warning("%s of %s did not get through: %s", verb, task_id, error)
+                await self.pause(backoff.next_s(chance()))
             except Refused as refused:
                 if refused.verdict is Verdict.FINAL:
                     return refused
                 if refused.concerns_identity:
                     self.on_identity_refused(refused)
-                wait_s = refused.retry_after_s or 0.0
                 _log.warning("%s of %s was refused for now: %s", verb, task_id, refused)
-            await asyncio.sleep(max(wait_s, backoff.next_s(chance())))
+                await asyncio.sleep(max(refused.retry_after_s or 0.0, backoff.next_s(chance())))
