@@ -65,8 +65,8 @@ def join(before: InstanceView | None, registration: Registration, now_us: int) -
     """Make of a checked registration the instance that it describes, over the one that was there before.
 
     The time of the first registration, the reported load and the history of outcomes stay. The instance is
-    online, and active or as it says, unless it is in maintenance: an operator's drain must survive the restart
-    of the agent.
+    online, and active or as it says, unless it is in maintenance: an operator's drain must survive the
+    restart of the agent.
     """
     drained = before is not None and before.condition is Condition.MAINTENANCE
     condition = Condition.MAINTENANCE if drained else registration.condition or Condition.ACTIVE

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from stellwerk.database.unit import Add, Unit
 from stellwerk.work.lifecycle import Change
 from stellwerk.work.priority import class_of
-from stellwerk.work.requirements import ANY
+from stellwerk.work.requirements import ANY, DELIVERED
 from stellwerk.work.states import ACTIVE, FINISHED, Reason, State
 
 STATE_COUNTER = {state: f"state.{state}" for state in State}
@@ -46,7 +46,7 @@ def _amounts(kind: _Kind) -> Counter[str]:
     amounts[STATE_COUNTER[before]] -= 1
     amounts[STATE_COUNTER[after]] += 1
     amounts[QUEUED_COUNTER[priority]] += (after is State.QUEUED) - (before is State.QUEUED)
-    if form_id != ANY:
+    if form_id not in (ANY, DELIVERED):
         amounts[f"form.{form_id}"] += (before in FINISHED) - (after in FINISHED)
     _count_outcome(kind, amounts)
     return amounts

@@ -50,6 +50,11 @@ class Effects:
         self._committed = committed
         self._record_outcome = record_outcome
         self._looking: set[asyncio.Task[None]] = set()
+        self._ended: list[Callable[[Live, Live], None]] = []
+
+    def on_released(self, listener: Callable[[Live, Live], None]) -> None:
+        """Call back with every task that no holder has any more, as it was and as it is; must not raise."""
+        self._ended.append(listener)
 
     def ready(self, queue_key: str, rank_at: int) -> None:
         """A task became ready."""
@@ -98,6 +103,8 @@ class Effects:
     def _released(self, before: Live, after: Live) -> None:
         holder = _holder_of(before)
         self._seats.release(holder, before.task_id, before.fence)
+        for listener in self._ended:
+            listener(before, after)
         ok = after.state is State.SUCCEEDED
         if not ok and after.reason not in _BLAMED:
             return

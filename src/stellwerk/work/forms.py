@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from stellwerk.database.unit import PerEngine, Sql, Unit
-from stellwerk.work.requirements import ANY, NO_FORM, Form, read_form, split_queue_key
+from stellwerk.work.requirements import ANY, DELIVERED, NO_FORM, Form, read_form, split_queue_key
 
 _ALL = "SELECT form_id, form FROM task_forms"
 _SOME = PerEngine(
@@ -37,7 +37,7 @@ class Forms:
     def unknown(self, queue_keys: Iterable[str]) -> list[str]:
         """Return the forms of these queues that are not known."""
         wanted = {split_queue_key(queue_key)[0] for queue_key in queue_keys}
-        return [form_id for form_id in wanted if form_id not in self._forms]
+        return [form_id for form_id in wanted if form_id not in self._forms and form_id != DELIVERED]
 
     def __len__(self) -> int:
         return len(self._forms) - 1

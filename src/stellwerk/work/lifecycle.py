@@ -84,6 +84,32 @@ def start(task: Live, now_us: int, terms: Terms) -> Live:
     raise LeaseLost(task.task_id, task.state)
 
 
+def entrust(task: Live, holder: Holder, now_us: int, terms: Terms, *, repeats: bool = False) -> Live:
+    """Give a task to a holder that is dialled: one that waits, or another holder's that it could not be sent
+    to, or one that is repeated because nobody knows whether it ran.
+
+    Raises NotPossible for one that must not begin any more.
+    """
+    begins = task.state is State.QUEUED or repeats
+    started_at = now_us if begins else task.started_at or now_us
+    return replace(
+        task,
+        state=_next(task, Step.ENTRUST),
+        reason=None,
+        attempt=task.attempt + begins,
+        fence=task.fence + 1,
+        not_before=None,
+        delayed=0,
+        leased_at=now_us,
+        started_at=started_at,
+        lease_expires_at=running_until(now_us, started_at, task.timeout_us, terms),
+        holder_group=holder.group,
+        holder_instance=holder.instance,
+        progress=None,
+        progress_note=None,
+    )
+
+
 def renew(task: Live, now_us: int, terms: Terms) -> Live:
     """Let a running lease begin anew if a third of it has passed; otherwise it is not worth a write."""
     until = running_until(now_us, task.started_at or now_us, task.timeout_us, terms)
@@ -128,9 +154,10 @@ def fail(
     raise LeaseLost(task.task_id, task.state)
 
 
-def hand_back(task: Live, now_us: int, delay_us: int = 0) -> Live:
+def hand_back(task: Live, now_us: int, delay_us: int = 0, *, unsent: bool = False) -> Live:
     """Queue the task again without counting the attempt; one that was being cancelled is cancelled.
 
+    `unsent` says that its holder never got it, so that it has not begun, whatever its state says.
     Raises NotPossible for a task that may run only once and has begun, LeaseLost when it was taken back.
     """
     if task.state is State.CANCELLING:
@@ -139,7 +166,7 @@ def hand_back(task: Live, now_us: int, delay_us: int = 0) -> Live:
         return task
     if task.state not in ACTIVE:
         raise LeaseLost(task.task_id, task.state)
-    if task.state is State.RUNNING and not task.repeatable:
+    if task.state is State.RUNNING and not task.repeatable and not unsent:
         raise NotPossible(task.task_id, task.state, "handed back, because it may run only once and has begun")
     return _give_back(task, Reason.HANDED_BACK, now_us + delay_us if delay_us > 0 else None)
 
@@ -178,6 +205,11 @@ def cancel(task: Live, now_us: int, terms: Terms, reason: Reason = Reason.REQUES
     if task.state in ACTIVE:
         return _ask_to_stop(task, now_us, reason, terms)
     raise NotPossible(task.task_id, task.state, "cancelled")
+
+
+def abandon(task: Live, now_us: int) -> Live:
+    """Fail a waiting task because the only holder that could do it is gone for good."""
+    return _end(task, Step.FAIL, now_us, Reason.AGENT_REMOVED)
 
 
 def requeue(task: Live, now_us: int) -> Live:
@@ -226,14 +258,18 @@ def expire_lease(task: Live, now_us: int, *, jitter: float, terms: Terms) -> Liv
     return _try_again(task, now_us, Reason.LOST, jitter, terms)
 
 
-def forget(task: Live, now_us: int, *, jitter: float, terms: Terms) -> Live:
+def forget(task: Live, now_us: int, *, jitter: float, terms: Terms, at_once: bool = False) -> Live:
     """Take a task back from a holder that came back without it, as if its lease had ended now.
 
-    The attempt counts, so that a task which kills its worker does not come back for ever.
+    The attempt counts, so that a task which kills its worker does not come back for ever. `at_once`: it may
+    begin again without a pause.
     """
     if task.state not in ACTIVE:
         return task
-    return expire_lease(replace(task, lease_expires_at=now_us), now_us, jitter=jitter, terms=terms)
+    after = expire_lease(replace(task, lease_expires_at=now_us), now_us, jitter=jitter, terms=terms)
+    if at_once and after.state is State.QUEUED:
+        return replace(after, not_before=None, delayed=0)
+    return after
 
 
 def pass_deadline(task: Live, now_us: int, terms: Terms) -> Live:

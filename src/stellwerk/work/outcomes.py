@@ -41,6 +41,20 @@ class Outcomes:
             if not futures:
                 self._waiting.pop(task_id, None)
 
+    def expect(self, task_id: str) -> asyncio.Future[Outcome]:
+        """Leave a future for a task that cannot have ended yet; `forget` it when nobody waits any more."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(task_id, set()).add(future)
+        return future
+
+    def forget(self, task_id: str, future: asyncio.Future[Outcome]) -> None:
+        """Take a future back; again is no error."""
+        futures = self._waiting.get(task_id)
+        if futures is not None:
+            futures.discard(future)
+            if not futures:
+                del self._waiting[task_id]
+
     def awaits(self, task_id: str) -> bool:
         return task_id in self._waiting
 

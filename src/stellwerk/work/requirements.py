@@ -10,6 +10,8 @@ import msgspec
 
 ANY = "any"
 """Id of the form that asks nothing."""
+DELIVERED = "delivered"
+"""Stands for the form of tasks that are delivered by whoever submits them: nobody can claim them."""
 
 
 class Requirements(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -14,6 +14,7 @@ from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database
 from stellwerk.fleet.service import Fleet
 from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
 from stellwerk.settings import WorkSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.work import reading
@@ -24,12 +25,15 @@ from stellwerk.work.claiming import Claimers
 from stellwerk.work.clearing import clear_queue
 from stellwerk.work.dispatch import Dispatcher
 from stellwerk.work.effects import Effects
+from stellwerk.work.entrusting import Entrusting
 from stellwerk.work.following import Following
 from stellwerk.work.forms import Forms
+from stellwerk.work.late import LateResults
 from stellwerk.work.lease import terms_of
 from stellwerk.work.lifecycle import Change
 from stellwerk.work.matching import Attributes
 from stellwerk.work.outcomes import Outcomes
+from stellwerk.work.parting import Parting
 from stellwerk.work.picking import Picking
 from stellwerk.work.priority import CLASSES
 from stellwerk.work.refusals import InvalidPriority
@@ -81,7 +85,7 @@ class Work:
         self._waiting = waiting = WaitingQueues()
         self._outcomes = outcomes = Outcomes(database)
         forms = Forms()
-        replicas = Replicas(database)
+        self._replicas = replicas = Replicas(database)
         self.seats = seats = Seats(forms.get, strategy_named(settings.strategy))
         """The connected holders; interfaces report load to them."""
         self.balancing = Balancing(database, seats, clock)
@@ -119,7 +123,17 @@ class Work:
         self.picking = Picking(
             database, waiting, forms, seats=seats, effects=effects, terms=terms, clock=clock
         )
-        """Looking before taking, and parting from a holder."""
+        """Looking before taking."""
+        self.parting = Parting(database, waiting, effects, terms=terms, clock=clock)
+        """What becomes of the tasks of a holder that is gone for good."""
+        self.late = LateResults(database, clock, settings.result_bytes)
+        """Results that came when their task was given up."""
+        self.entrusting = Entrusting(database, effects, outcomes, terms, settings=settings, clock=clock)
+        """Tasks that are delivered by whoever submits them."""
+        self.on_released = effects.on_released
+        """Have a callback called with every task that no holder has any more, as it was and as it is."""
+        self.on_delivered = waiting.on_delivered
+        """Have a callback called with a group whose tasks wait to be delivered to it."""
         self._claimers = Claimers(waiting, forms, self.picking.take_heads, self.hand_back_all)
         self.sweeper = Sweeper(database, effects, forms, settings=settings, clock=clock)
         """The background pass; tests call it instead of waiting."""
@@ -138,6 +152,11 @@ class Work:
         await self._dispatcher.start()
         await self.sweeper.start()
 
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+        return (self._dispatcher.loop, self.sweeper.loop, self.balancing.loop, *self._replicas.loops)
+
     async def stop(self) -> None:
         """Stop dispatching and sweeping, write what is pending; may be called more than once."""
         if not self._started:
@@ -147,7 +166,7 @@ class Work:
         await self._dispatcher.stop()
         await self.balancing.stop()
         await self._claimers.finish()
-        for pending in (self._admission, self._settlement, self._signs):
+        for pending in (self._admission, self.entrusting, self._settlement, self._signs):
             await pending.finish()
         await self._effects.finish()
         await self._following.stop()
@@ -262,12 +281,14 @@ class Work:
         """Renew one lease soon, with its progress where that is known; nobody learns of a failure."""
         self._signs.note(Report(holder, task_id, fence, fraction))
 
-    async def complete(self, holder: Holder, task_id: str, fence: int, result: str) -> Settled:
-        """End the task with a result (JSON text).
+    async def complete(
+        self, holder: Holder, task_id: str, fence: int, result: str, *, limit_bytes: int | None = None
+    ) -> Settled:
+        """End the task with a result (JSON text) of at most `limit_bytes`, None: the setting.
 
         Raises UnknownTask, LeaseLost, ConflictingResult, TooLarge.
         """
-        kept = kept_result(task_id, result=result, limit=self._settings.result_bytes)
+        kept = kept_result(task_id, result=result, limit=limit_bytes or self._settings.result_bytes)
         return _settled(await self._settlement.ask(Done(holder, task_id, fence, kept)))
 
     async def fail(
@@ -279,29 +300,34 @@ class Work:
         *,
         retryable: bool = True,
         timed_out: bool = False,
+        limit_bytes: int | None = None,
     ) -> Settled:
         """End the attempt with an error (JSON text): retried later, failed or dead. Raises as `complete`."""
-        kept = kept_result(task_id, error=error, limit=self._settings.result_bytes)
+        kept = kept_result(task_id, error=error, limit=limit_bytes or self._settings.result_bytes)
         jitter = random.random()  # noqa: S311 (spreads retries, keeps no secret)
         return _settled(
             await self._settlement.ask(Failed(holder, task_id, fence, kept, retryable, jitter, timed_out))
         )
 
-    async def hand_back(self, holder: Holder, task_id: str, fence: int, delay_s: float = 0.0) -> Settled:
+    async def hand_back(
+        self, holder: Holder, task_id: str, fence: int, delay_s: float = 0.0, *, unsent: bool = False
+    ) -> Settled:
         """Give the task back unfinished, to be given out again after `delay_s`; the attempt does not count.
 
-        Raises UnknownTask, LeaseLost, NotPossible for a running task that may run only once.
+        `unsent`: the holder never got it. Raises UnknownTask, LeaseLost, NotPossible for a running task that
+        may run only once.
         """
-        message = HandedBack(holder, task_id, fence, int(delay_s * MICROSECONDS))
+        message = HandedBack(holder, task_id, fence, int(delay_s * MICROSECONDS), unsent)
         return _settled(await self._settlement.ask(message))
 
-    async def forget(self, holder: Holder, task_id: str, fence: int) -> Settled:
+    async def forget(self, holder: Holder, task_id: str, fence: int, *, at_once: bool = False) -> Settled:
         """End the attempt of a holder that came back without it, as if its lease had ended.
 
+        `at_once`: what may be repeated begins again without a pause.
         Raises UnknownTask, LeaseLost.
         """
         jitter = random.random()  # noqa: S311 (spreads retries, keeps no secret)
-        return _settled(await self._settlement.ask(Forgotten(holder, task_id, fence, jitter)))
+        return _settled(await self._settlement.ask(Forgotten(holder, task_id, fence, jitter, at_once)))
 
     async def hand_back_all(self, assignments: Sequence[Assignment]) -> None:
         """Give back what could not be handed over; leases that have ended meanwhile are left alone."""

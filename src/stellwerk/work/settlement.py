@@ -10,7 +10,7 @@ from stellwerk.work.grouping import Grouper
 from stellwerk.work.lease import Terms
 from stellwerk.work.lifecycle import Change
 from stellwerk.work.refusals import WorkRefused
-from stellwerk.work.settling import Done, HandedBack, Message, settle_tasks
+from stellwerk.work.settling import Done, Failed, HandedBack, Message, settle_tasks
 from stellwerk.work.task import Assignment
 
 
@@ -44,6 +44,8 @@ class Settlement:
     async def _write(self, messages: Sequence[Message]) -> Sequence[Change | Exception]:
         now_us = self._clock.now_us()
         answers = await self._database.write(lambda: settle_tasks(messages, now_us, self._terms))
-        results = {message.task_id: message.kept for message in messages if isinstance(message, Done)}
+        results = {
+            message.task_id: message.kept for message in messages if isinstance(message, Done | Failed)
+        }
         self._effects.changed([answer for answer in answers if isinstance(answer, Change)], results)
         return answers

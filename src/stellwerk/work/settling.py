@@ -59,6 +59,8 @@ class HandedBack(Struct, frozen=True, gc=False):
     task_id: str
     fence: int
     delay_us: int = 0
+    unsent: bool = False
+    """It never got it."""
 
 
 class Stopped(Struct, frozen=True, gc=False):
@@ -76,6 +78,8 @@ class Forgotten(Struct, frozen=True, gc=False):
     task_id: str
     fence: int
     jitter: float
+    at_once: bool = False
+    """Whether it may begin again without a pause."""
 
 
 Message = Begun | Done | Failed | HandedBack | Stopped | Forgotten
@@ -129,11 +133,14 @@ def _take(
         case Begun():
             return Change(task, lifecycle.start(task, now_us, terms))
         case HandedBack():
-            return Change(task, lifecycle.hand_back(task, now_us, message.delay_us))
+            return Change(task, lifecycle.hand_back(task, now_us, message.delay_us, unsent=message.unsent))
         case Stopped():
             return Change(task, lifecycle.confirm_stopped(task, now_us))
         case Forgotten():
-            return Change(task, lifecycle.forget(task, now_us, jitter=message.jitter, terms=terms))
+            after = lifecycle.forget(
+                task, now_us, jitter=message.jitter, terms=terms, at_once=message.at_once
+            )
+            return Change(task, after)
 
 
 def _end_attempt(task: Live, message: Done | Failed, now_us: int, terms: Terms) -> Live:

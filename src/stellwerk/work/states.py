@@ -46,12 +46,16 @@ class Reason(StrEnum):
     """Somebody cancelled it."""
     CLEARED = "cleared"
     """Its queue was cleared."""
+    AGENT_REMOVED = "agent_removed"
+    """It waited for one holder, which is gone for good."""
 
 
 class Step(StrEnum):
     """What can happen to a task."""
 
     LEASE = "lease"
+    ENTRUST = "entrust"
+    """To a holder that is dialled: it runs from here, whoever had it before."""
     START = "start"
     GIVE_BACK = "give_back"
     """Hand back, acknowledgement deadline: back into the queue, the attempt does not count."""
@@ -75,6 +79,7 @@ FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.DEAD
 
 TRANSITIONS: dict[tuple[State, Step], State] = {
     (State.QUEUED, Step.LEASE): State.LEASED,
+    (State.QUEUED, Step.ENTRUST): State.RUNNING,
     (State.QUEUED, Step.CANCEL): State.CANCELLED,
     (State.QUEUED, Step.FAIL): State.FAILED,
     (State.QUEUED, Step.CORRECT): State.SUCCEEDED,
@@ -85,6 +90,7 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
     (State.LEASED, Step.FAIL): State.FAILED,
     (State.LEASED, Step.EXHAUST): State.DEAD,
     (State.LEASED, Step.ASK_TO_STOP): State.CANCELLING,
+    (State.RUNNING, Step.ENTRUST): State.RUNNING,
     (State.RUNNING, Step.GIVE_BACK): State.QUEUED,
     (State.RUNNING, Step.RETRY): State.QUEUED,
     (State.RUNNING, Step.SUCCEED): State.SUCCEEDED,

@@ -13,7 +13,7 @@ from stellwerk.work.counting import QUEUED_COUNTER, add_up
 from stellwerk.work.lease import Terms
 from stellwerk.work.priority import check_priority, rank_at
 from stellwerk.work.refusals import IdempotencyConflict, InvalidTask, WorkRefused
-from stellwerk.work.requirements import ANY, form_id_of, queue_key_of, reduce_to_form, write_form
+from stellwerk.work.requirements import ANY, DELIVERED, form_id_of, queue_key_of, reduce_to_form, write_form
 from stellwerk.work.states import State
 from stellwerk.work.task import Submission, Submitted
 
@@ -23,7 +23,7 @@ priority_name, rank_at, state, repeatable, attempt, max_attempts, fence, submitt
 deadline_at, timeout_us)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'queued', $11, 0, $12, 0, $13, $14, $15, $16, $17)"""
 _INSERT_OWN_ID = _INSERT + " ON CONFLICT (task_id) DO NOTHING RETURNING task_id"
-_INSERT_PAYLOAD = """
+INSERT_PAYLOAD = """
 INSERT INTO task_payloads (task_id, task_data, requirements, body_hash, preferred)
 VALUES ($1, $2, $3, $4, $5)"""
 _INSERT_FORM = (
@@ -66,9 +66,18 @@ class NewTask(msgspec.Struct, frozen=True, gc=False):
 
 
 def prepare(
-    principal: str, submission: Submission, now_us: int, ageing_step_us: int, terms: Terms
+    principal: str,
+    submission: Submission,
+    now_us: int,
+    ageing_step_us: int,
+    terms: Terms,
+    *,
+    new_id: str | None = None,
 ) -> NewTask:
-    """Check a submission and lay out its rows. Raises InvalidPriority, InvalidTask."""
+    """Check a submission and lay out its rows; `new_id` is used where it brings none of its own.
+
+    Raises InvalidPriority, InvalidTask.
+    """
     check_priority(submission.priority)
     _check(submission)
     not_before = now_us + submission.delay_us if submission.delay_us else submission.not_before
@@ -77,10 +86,10 @@ def prepare(
     # A task that may not begin before an instant waits from that instant on, as far as ageing goes.
     rank = rank_at(not_before if delayed and not_before else now_us, submission.priority, ageing_step_us)
     form = reduce_to_form(submission.requirements)
-    form_id = form_id_of(form)
+    form_id = DELIVERED if submission.delivered else form_id_of(form)
     group = submission.requirements.agent
     queue_key = queue_key_of(form_id, group)
-    task_id = submission.task_id or new_task_id(now_us)
+    task_id = submission.task_id or new_id or new_task_id(now_us)
     keyed = submission.task_id is not None or submission.idempotency_key is not None
     body_hash = hash_body(submission) if keyed else ""
     preferred = msgspec.json.encode(submission.preferred).decode() if submission.preferred else None
@@ -89,7 +98,7 @@ def prepare(
         submission.task_id is not None,
         submission.idempotency_key,
         body_hash,
-        None if form_id == ANY else write_form(form),
+        None if form_id in (ANY, DELIVERED) else write_form(form),
         form_id,
         queue_key,
         rank,
@@ -159,7 +168,7 @@ def submit_tasks(tasks: Sequence[NewTask], keys_since: int) -> Unit[list[Submitt
     answers: list[Submitted | WorkRefused] = []
     written: list[NewTask] = []
     for task in tasks:
-        answer = (yield from _write_once(task, keys_since)) if task.body_hash else None
+        answer = (yield from write_once(task, keys_since)) if task.body_hash else None
         if answer is None:
             written.append(task)
             answer = Submitted(task.task_id, task.submitted_at, State.QUEUED, False)
@@ -180,8 +189,8 @@ def _write(written: Sequence[NewTask]) -> Unit[None]:
     plain = [task for task in written if not task.body_hash]
     if plain:
         yield Many(_INSERT, [task.row for task in plain])
-        yield Many(_INSERT_PAYLOAD, [task.payload for task in plain])
-    yield from append_many([_event_of(task) for task in written], written[0].submitted_at)
+        yield Many(INSERT_PAYLOAD, [task.payload for task in plain])
+    yield from append_many([submitted_event(task) for task in written], written[0].submitted_at)
     amounts = {"state.queued": len(written), "work.submitted": len(written)}
     for task in written:
         counter = QUEUED_COUNTER[task.priority]
@@ -191,7 +200,7 @@ def _write(written: Sequence[NewTask]) -> Unit[None]:
     yield from add_up(amounts)
 
 
-def _write_once(task: NewTask, keys_since: int) -> Unit[Submitted | WorkRefused | None]:
+def write_once(task: NewTask, keys_since: int) -> Unit[Submitted | WorkRefused | None]:
     """Take the task's key and id.
 
     None means that both were free; the task is then written at once, for the next of the unit to find it.
@@ -204,7 +213,7 @@ def _write_once(task: NewTask, keys_since: int) -> Unit[Submitted | WorkRefused 
                 return IdempotencyConflict(task.key)
             return (yield from _sent_before(task, rows[0][0], task.key))
     if (yield Sql(_INSERT_OWN_ID, task.row)):
-        yield Sql(_INSERT_PAYLOAD, task.payload)
+        yield Sql(INSERT_PAYLOAD, task.payload)
         return None
     answer = yield from _sent_before(task, task.task_id, task.task_id)
     if task.key is not None and not isinstance(answer, Submitted):
@@ -219,7 +228,8 @@ def _sent_before(task: NewTask, task_id: str, key: str) -> Unit[Submitted | Work
     return Submitted(task_id, rows[0][2], State(rows[0][3]), True)
 
 
-def _event_of(task: NewTask) -> Event:
+def submitted_event(task: NewTask) -> Event:
+    """Return the event of a submission."""
     data = '{"delayed":true}' if task.delayed else "{}"
     return Event(
         "task.submitted",

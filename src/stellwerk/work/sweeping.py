@@ -48,7 +48,7 @@ _OLD = _locking(
 )
 _REMOVALS = tuple(
     f"DELETE FROM {table} WHERE task_id = $1"
-    for table in ("task_logs", "task_results", "task_payloads", "tasks")
+    for table in ("task_logs", "task_results", "late_results", "task_payloads", "executions", "tasks")
 )
 _FORGET_KEYS = """
 DELETE FROM idempotency_keys WHERE (scope, key) IN

@@ -47,6 +47,8 @@ class Submission(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     timeout_us: int | None = None
     """Longest running time of one attempt."""
     application: str | None = None
+    delivered: bool = False
+    """Whether its submitter delivers it to `requirements.agent` by itself, so that nobody can claim it."""
 
 
 class Submitted(msgspec.Struct, frozen=True, gc=False):
@@ -117,6 +119,8 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     duplicate: bool = False
     """The same had been said before; nothing was changed."""
     reason: str | None = None
+    late: bool = False
+    """It was said of a task that had been given up, and is kept beside it."""
 
 
 class Task(msgspec.Struct, frozen=True, gc=False, kw_only=True):

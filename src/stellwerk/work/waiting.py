@@ -9,7 +9,7 @@ loop.
 
 from collections.abc import Callable, Collection, Iterable
 
-from stellwerk.work.requirements import split_queue_key
+from stellwerk.work.requirements import DELIVERED, split_queue_key
 
 Listener = Callable[[str, int | None], None]
 """Is told the queue key, and the rank of the task that became ready if it is known."""
@@ -27,6 +27,11 @@ class WaitingQueues:
         self._shared: dict[str, int] = {}
         self._named: dict[str, dict[str, int]] = {}
         self._listeners: list[Listener] = []
+        self._deliverers: list[Callable[[str], None]] = []
+
+    def on_delivered(self, listener: Callable[[str], None]) -> None:
+        """Call back with the group whose tasks wait to be delivered to it; such queues are not flagged."""
+        self._deliverers.append(listener)
 
     def on_flag(self, listener: Listener) -> None:
         """Call back for every flag, once per task that became ready; it must not block."""
@@ -37,8 +42,12 @@ class WaitingQueues:
 
         Its rank (None: unknown) lets the dispatcher keep the order.
         """
+        form_id, group = split_queue_key(queue_key)
+        if form_id == DELIVERED:
+            for deliverer in self._deliverers:
+                deliverer(group or "")
+            return
         self.revision += 1
-        group = split_queue_key(queue_key)[1]
         flags = self._shared if group is None else self._named.setdefault(group, {})
         flags[queue_key] = self.revision
         for listener in self._listeners:

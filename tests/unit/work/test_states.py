@@ -7,7 +7,7 @@ import pytest
 from stellwerk.work.states import ACTIVE, FINISHED, TRANSITIONS, State, Step, next_state
 
 ALLOWED = {
-    State.QUEUED: {Step.LEASE, Step.CANCEL, Step.FAIL, Step.CORRECT},
+    State.QUEUED: {Step.LEASE, Step.ENTRUST, Step.CANCEL, Step.FAIL, Step.CORRECT},
     State.LEASED: {
         Step.START,
         Step.GIVE_BACK,
@@ -17,7 +17,15 @@ ALLOWED = {
         Step.EXHAUST,
         Step.ASK_TO_STOP,
     },
-    State.RUNNING: {Step.GIVE_BACK, Step.RETRY, Step.SUCCEED, Step.FAIL, Step.EXHAUST, Step.ASK_TO_STOP},
+    State.RUNNING: {
+        Step.ENTRUST,
+        Step.GIVE_BACK,
+        Step.RETRY,
+        Step.SUCCEED,
+        Step.FAIL,
+        Step.EXHAUST,
+        Step.ASK_TO_STOP,
+    },
     State.CANCELLING: {Step.SUCCEED, Step.FAIL, Step.CANCEL},
     State.SUCCEEDED: set(),
     State.FAILED: {Step.CORRECT, Step.REQUEUE},
@@ -26,6 +34,7 @@ ALLOWED = {
 }
 LEADS_TO = {
     Step.LEASE: State.LEASED,
+    Step.ENTRUST: State.RUNNING,
     Step.START: State.RUNNING,
     Step.GIVE_BACK: State.QUEUED,
     Step.RETRY: State.QUEUED,

@@ -2,7 +2,7 @@
 -- said about agents whose traffic we route.
 
 CREATE TABLE executions (
-    execution_id TEXT NOT NULL PRIMARY KEY,
+    task_id TEXT NOT NULL PRIMARY KEY,
     run_id TEXT NOT NULL,
     parent_id TEXT,
     session_id TEXT,
