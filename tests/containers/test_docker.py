@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from containers.conftest import Deck
+from stellwerk.agent.executors import available
 from stellwerk.agent.executors.executor import Cancelled, Failed, TimedOut
 from support.container_lab import free_port
 
@@ -244,6 +245,30 @@ async def test_the_same_task_run_again_starts_nothing_new(deck: Deck) -> None:
 
 async def test_nothing_is_adopted_that_was_never_started(deck: Deck) -> None:
     assert await deck.adopt(deck.job("docker.run", wanted(deck))) is None
+
+
+async def test_a_task_under_way_is_adopted_before_one_that_waited_for_the_same_name(deck: Deck) -> None:
+    begun = deck.settings.data_dir / "begun"
+    volumes = [f"{deck.settings.data_dir}:/evidence"]
+    first, second = (
+        deck.job(
+            "docker.run",
+            wanted(deck, command=f"echo {name} >> /evidence/begun; sleep 60", volumes=volumes),
+        )
+        for name in ("first", "second")
+    )
+    working = asyncio.ensure_future(deck.run(first))
+    await deck.report.said("starting")
+    while not begun.exists():  # noqa: ASYNC110 - a container has no other way to tell
+        await asyncio.sleep(0.02)
+    working.cancel()
+    await asyncio.wait({working})
+    again = available(deck.settings)["docker.run"]
+    adopting = again.adopt(first, deck.report, asyncio.Event())
+    adopted, fresh = await asyncio.gather(adopting, again.run(second, deck.report, asyncio.Event()))
+    assert adopted is not None and fresh["previous"]["id"] == adopted["containerId"]
+    assert begun.read_text() == "first\nsecond\n"
+    assert await deck.states() == {deck.name(): "running"}
 
 
 async def test_two_tasks_for_one_name_take_turns(deck: Deck) -> None:

@@ -89,25 +89,32 @@ class DockerRun(EngineExecutor):
         self.demand(job)
         wanted = read(RunParameters, job.payload)
         async with self.turns.turn(wanted.name, job, cancelled) as timed:
-            try:
-                async with self.engine() as engine:
-                    change, result = await within(
-                        timed, cancelled, self._forward(engine, job, wanted, report)
-                    )
-                    # From here there is no way back, so no cancellation and no timeout either.
-                    await change.commit()
-            except Exception as end:
-                await undone(self.settings, job, report, end)
-                raise
-        report.progress(100, "healthy")
-        return result
+            return await self._replace(timed, wanted, report, cancelled)
 
     async def adopt(self, job: Job, report: Report, cancelled: asyncio.Event) -> Result | None:
         """Go on with the container that carries the task's label; None when there is none."""
-        async with self.engine() as engine:
-            if await begun(engine, job.task_id) is None:
-                return None
-        return await self.run(job, report, cancelled)
+        wanted = read(RunParameters, job.payload)
+        # In turn before it looks: a task for the same name that had only waited would replace the container
+        # in between, and this one would start it a second time.
+        async with self.turns.turn(wanted.name, job, cancelled) as timed:
+            async with self.engine() as engine:
+                if await begun(engine, job.task_id) is None:
+                    return None
+            return await self._replace(timed, wanted, report, cancelled)
+
+    async def _replace(
+        self, job: Job, wanted: RunParameters, report: Report, cancelled: asyncio.Event
+    ) -> Result:
+        try:
+            async with self.engine() as engine:
+                change, result = await within(job, cancelled, self._forward(engine, job, wanted, report))
+                # From here there is no way back, so no cancellation and no timeout either.
+                await change.commit()
+        except Exception as end:
+            await undone(self.settings, job, report, end)
+            raise
+        report.progress(100, "healthy")
+        return result
 
     async def _forward(
         self, engine: Engine, job: Job, wanted: RunParameters, report: Report
