@@ -1,29 +1,25 @@
 """Refusals in the journal, at a bounded rate, so that a flood of them fills neither the disk nor the memory.
 
-Theory of operation. `note` runs on the event loop and only appends to a bounded queue; one task writes the
+Theory of operation. `note` runs on the event loop and only appends to a bounded queue; one loop writes the
 queue to the journal. What is beyond the rate (per peer and in total) is counted, and the count goes out
 with the next refusal that is written. While the database cannot answer, refusals are counted as suppressed
 too: a refusal never waits for it.
 """
 
-import asyncio
-import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
-import structlog
 
 from stellwerk.clock import Clock
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.http.limits import Rate
 from stellwerk.journal.event import Event, Retention
+from stellwerk.loop import Loop
 
 QUEUED = 1_000
 PATH_LIMIT = 200
-
-log = structlog.get_logger()
 
 
 class Recorder(Protocol):
@@ -56,8 +52,7 @@ class RefusalAudit:
         self._in_total = Rate(20.0, 200.0)
         self._queue: deque[Refused] = deque()
         self._suppressed = 0
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self.loop = Loop("access.audit", self._run)
 
     def note(self, refused: Refused) -> None:
         """Take a refusal for writing, or only count it."""
@@ -67,31 +62,20 @@ class RefusalAudit:
             self._suppressed += 1
             return
         self._queue.append(refused)
-        self._wake.set()
+        self.loop.wake()
 
     async def start(self) -> None:
         """Begin to write; again is no error."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="refusal-audit")
+        self.loop.start()
 
     async def stop(self) -> None:
         """Write what is waiting and end; again is no error."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+        await self.loop.stop()
         await self._write()
 
     async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self._write()
-            except Exception:
-                log.exception("refusals were not recorded")
+        while await self.loop.rest():
+            await self._write()
 
     async def _write(self) -> None:
         while self._queue:

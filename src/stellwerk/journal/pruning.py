@@ -4,20 +4,18 @@ It takes no input: each round takes the named lock (so that one replica does the
 removes in small transactions. A replica that dies in the middle loses the lock by time; the next one goes on.
 """
 
-import asyncio
-import contextlib
-
 import structlog
 
 from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
 
 LOCK = "journal.prune"
 EVERY_S = 60.0
 """Retention is counted in days; a minute more does not matter."""
-HELD_US = 600 * MICROSECONDS
+HELD_S = 600
 
 log = structlog.get_logger()
 
@@ -29,35 +27,26 @@ class Pruner:
         self._lock = database.lock(LOCK, holder)
         self._journal = journal
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
+        self.loop = Loop("journal.prune", self._run, turn_s=HELD_S)
 
     async def start(self) -> None:
         """Begin; again is no error."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="journal-pruning")
+        self.loop.start()
 
     async def stop(self) -> None:
         """End; again is no error."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+        await self.loop.stop()
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY_S)
+        while await self.loop.rest(EVERY_S):
             try:
                 await self._pass()
             except DatabaseUnavailable as error:
                 log.warning("events are not pruned", detail=error.detail)
-            except Exception:
-                log.exception("events are not pruned")
 
     async def _pass(self) -> None:
         now_us = self._clock.now_us()
-        if await self._lock.take(now_us, HELD_US) is None:
+        if await self._lock.take(now_us, HELD_S * MICROSECONDS) is None:
             return
         try:
             removed = await self._journal.prune(now_us)

@@ -1,6 +1,7 @@
 """The journal's use cases."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from stellwerk.clock import Clock
@@ -11,6 +12,7 @@ from stellwerk.journal.reading import read_end, read_slice, recorded
 from stellwerk.journal.retention import cutoffs, remove_step
 from stellwerk.journal.store import append
 from stellwerk.journal.tail import Subscription, Tail
+from stellwerk.loop import Loop
 from stellwerk.settings import JournalSettings
 
 EVERYTHING = EventFilter()
@@ -26,6 +28,11 @@ class Journal:
         self._tail = Tail(database, queue_limit=settings.subscriber_queue, poll_s=settings.poll_s)
         self._announcement: asyncio.Task[None] | None = None
         self._pruned: dict[Retention, Position] = {}
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+        return (self._tail.loop,)
 
     async def stop(self) -> None:
         """End all streams; may be called more than once."""
@@ -61,8 +68,7 @@ class Journal:
 
     def committed(self) -> None:
         """Wake the streams of all replicas, after a write that appended. Cheap, and only a hint."""
-        if self._tail.is_running:
-            self._tail.wake()
+        self._tail.wake()
         if self._database.engine == "postgres" and self._announcement is None:
             self._announcement = asyncio.create_task(self._announce())
 

@@ -1,8 +1,9 @@
 """The live end of the journal: read once, handed to every stream.
 
-Theory of operation. While there are subscriptions, one task reads what is new and offers each row to each
-of them. It is woken by commits of this process and by hints of others, and looks by itself now and then.
-Reading is spaced by some milliseconds, so that a burst of commits costs a few reads and not one each.
+Theory of operation. While there are subscriptions, one loop reads what is new and offers each row to each
+of them; without any it rests. It is woken by commits of this process and by hints of others, and looks by
+itself now and then. Reading is spaced by some milliseconds, so that a burst of commits costs a few reads and
+not one each.
 
 A subscription first reads the past page by page. Near the end it attaches to the tail, which from then on
 queues what is new; it reads on up to the place that the tail had reached at that moment, and then takes
@@ -24,6 +25,7 @@ from stellwerk.journal.event import Dropped, EventFilter, Recorded
 from stellwerk.journal.filtering import matches
 from stellwerk.journal.position import Position, to_cursor
 from stellwerk.journal.reading import place, read_end, read_new, read_slice, recorded
+from stellwerk.loop import Loop
 
 _log = structlog.get_logger(__name__)
 
@@ -125,62 +127,57 @@ class Tail:
         self._poll_s = poll_s
         self._subscriptions: set[Subscription] = set()
         self._position = Position(0, 0)
-        self._task: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
+        self.loop = Loop("journal.tail", self._run)
+        """Begins with the first subscription."""
+        self._reading = False
         self._unlisten: Callable[[], None] | None = None
         self._stopped = False
 
     def wake(self) -> None:
         """Say that something was committed."""
-        self._news.set()
-
-    @property
-    def is_running(self) -> bool:
-        return self._task is not None
+        if self._subscriptions:
+            self.loop.wake()
 
     def attach(self, subscription: Subscription, position: Position) -> Position:
         """Offer everything from now on; return the place behind which that begins."""
         if self._stopped:
             subscription.close()
             return position
-        if self._task is None:
-            self._position = position
+        if self._unlisten is None:
             self._unlisten = self.database.listen("journal", self.wake)
-            self._task = asyncio.create_task(self._run(), name="journal-tail")
+            self.loop.start()
+        if not self._subscriptions and not self._reading:
+            # Nobody is offered what happened while nobody listened.
+            self._position = max(self._position, position)
         self._subscriptions.add(subscription)
+        self.loop.wake()
         return self._position
 
     def detach(self, subscription: Subscription) -> None:
-        """Offer nothing more; the task ends with the last subscription."""
+        """Offer nothing more."""
         self._subscriptions.discard(subscription)
-        self._news.set()
 
     async def stop(self) -> None:
-        """End all streams and the task."""
+        """End all streams and the loop."""
         self._stopped = True
         for subscription in list(self._subscriptions):
             subscription.close()
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._unlisten is not None:
+            self._unlisten()
+        await self.loop.stop()
 
     async def _run(self) -> None:
         wait_s = 0.0
-        while self._subscriptions:
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._news.wait()
-            except TimeoutError:
-                pass
-            self._news.clear()
+        while await self.loop.rest(wait_s if self._subscriptions else None):
+            self._reading = True
             try:
                 wait_s = await self._read()
             except DatabaseUnavailable as error:
                 _log.warning("journal cannot be read now", error=str(error))
                 wait_s = self._poll_s
+            finally:
+                self._reading = False
             await asyncio.sleep(_SPACING_S)
-        if self._unlisten is not None:
-            self._unlisten()
-        self._task = None
 
     async def _read(self) -> float:
         """Offer what is new; return how long to wait for news before looking again."""

@@ -59,6 +59,7 @@ class Keys:
         self.load = self._table.load
         self.start = self._table.start
         self.stop = self._table.stop
+        self.loops = (self._table.loop,)
         self.refreshed = self._table.refreshed
         self.flush = self._table.flush
 

@@ -3,7 +3,7 @@
 Theory of operation. Authenticating costs microseconds and works while the database does not, because all
 records are in memory. Who changes one commits it first and then calls `changed`; other replicas are woken by
 `notify` and read the table again, and do so every second as well, because a hint may be lost. Last uses are
-collected in memory and written by the same loop, at most every `written_every_s`. One task owns both; `start`
+collected in memory and written by the same loop, at most every `written_every_s`. One loop owns both; `start`
 and `stop` may be called again.
 """
 
@@ -19,6 +19,7 @@ from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database, Unlisten
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.database.unit import Unit
+from stellwerk.loop import Loop
 from stellwerk.trust.principal import Principal
 
 REFRESH_S = 1.0
@@ -55,9 +56,8 @@ class CredentialTable(Generic[R, P]):
         self._used_at: dict[str, int] = {}
         self._written_at = 0
         self._changes = 0
-        self._task: asyncio.Task[None] | None = None
+        self.loop = Loop(f"trust.{kind.channel}", self._follow)
         self._unlisten: Unlisten | None = None
-        self._stale = asyncio.Event()
         self._refreshed = asyncio.Event()
 
     def __iter__(self) -> Iterator[R]:
@@ -80,10 +80,10 @@ class CredentialTable(Generic[R, P]):
 
     async def start(self) -> None:
         """Load, then follow other replicas and write last uses until `stop`."""
-        if self._task is None:
+        if self._unlisten is None:
             await self.load()
-            self._unlisten = self._database.listen(self._kind.channel, self._stale.set)
-            self._task = asyncio.create_task(self._follow(), name=self._kind.channel)
+            self._unlisten = self._database.listen(self._kind.channel, self.loop.wake)
+            self.loop.start()
 
     async def refreshed(self) -> None:
         """Wait until the loop has looked at the table once more."""
@@ -91,13 +91,11 @@ class CredentialTable(Generic[R, P]):
 
     async def stop(self) -> None:
         """End the loop and write what it still has."""
-        if self._task is None or self._unlisten is None:
+        if self._unlisten is None:
             return
         self._unlisten()
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+        self._unlisten = None
+        await self.loop.stop()
         with contextlib.suppress(DatabaseUnavailable):
             await self.flush()
 
@@ -131,13 +129,8 @@ class CredentialTable(Generic[R, P]):
 
     async def _follow(self) -> None:
         shared = self._database.engine == "postgres"
-        while True:
-            # Not wait_for: before Python 3.12 it loses a cancellation that meets the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(REFRESH_S):
-                    await self._stale.wait()
+        while await self.loop.rest(REFRESH_S):
             try:
-                self._stale.clear()
                 if shared:
                     await self.load()
                 self._refreshed.set()
@@ -146,5 +139,3 @@ class CredentialTable(Generic[R, P]):
                     await self.flush()
             except DatabaseUnavailable as error:
                 log.warning("credentials are not refreshed", of=self._kind.channel, detail=error.detail)
-            except Exception:
-                log.exception("credentials are not refreshed", of=self._kind.channel)

@@ -19,7 +19,6 @@ is about to remove the cause.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -29,6 +28,7 @@ from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.database.unit import Unit
+from stellwerk.loop import Loop
 from stellwerk.settings import WorkSettings
 from stellwerk.work.backlog import Backlog
 from stellwerk.work.balancing.strategy import Roster
@@ -47,8 +47,6 @@ _DRAW_LIMIT = 20_000
 """Holders that one pass goes through to make rosters: some ten milliseconds."""
 _FIRST_PAUSE_S = 0.05
 """After a refusal of the database; doubles up to what the database asks for. Overfull is soon over."""
-_FAULT_PAUSE_S = 1.0
-"""After a fault of our own the loop waits, so that it cannot spin."""
 
 _log = structlog.get_logger(__name__)
 
@@ -94,53 +92,35 @@ class Dispatcher:
         self._leased = leased
         self._lease = lease
         self._backlog = Backlog(seats.narrowest)
-        self._work = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
-        self._stop = asyncio.Event()
+        self.loop = Loop("work.dispatch", self._run, finishes=True)
         waiting.on_flag(self.flag)
-        seats.on_room(self._work.set)
+        seats.on_room(self.loop.wake)
 
     async def start(self) -> None:
         """Follow the flags of queues and the room of seats; flags set before count as well."""
-        if self._loop is None:
-            self._stop.clear()
-            self._work.set()
-            self._loop = asyncio.create_task(self._run(), name="work.dispatch")
+        self.loop.wake()
+        self.loop.start()
 
     async def stop(self) -> None:
         """Finish the unit in flight, hand over what it leased, and end."""
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            self._stop.set()
-            self._work.set()
-            await loop
+        await self.loop.stop()
 
     def flag(self, queue_key: str, rank_at: int | None = None) -> None:
         """Learn that a task became ready: after its commit."""
         if self._backlog.flag(queue_key, rank_at):
-            self._work.set()
+            self.loop.wake()
 
     async def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
-        while not self._stop.is_set():
-            await self._work.wait()
-            self._work.clear()
+        while await self.loop.rest():
             try:
                 await self._pass()
                 pause_s = _FIRST_PAUSE_S
             except DatabaseUnavailable as refusal:
                 _log.warning("dispatch waits for the database", detail=refusal.detail, pause_s=pause_s)
-                await self._pause(pause_s)
+                await self.loop.pause(pause_s)
+                self.loop.wake()
                 pause_s = min(pause_s * 2, max(float(refusal.retry_after_s), _FIRST_PAUSE_S))
-            except Exception:
-                _log.exception("dispatch failed; it goes on")
-                await self._pause(_FAULT_PAUSE_S)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, though not with the stop, and look again then whatever happened meanwhile."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
-        self._work.set()
 
     async def _pass(self) -> None:
         """Lease once and hand over; wake the loop again if there is more to look at."""
@@ -167,7 +147,7 @@ class Dispatcher:
     async def _go_on(self) -> None:
         """Let others have their turn before the next pass, if there is one."""
         if self._backlog.has_open() or self._seats.has_newly_roomy():
-            self._work.set()
+            self.loop.wake()
             await asyncio.sleep(0)
 
     def _unblock(self) -> None:

@@ -40,15 +40,15 @@ class Following:
         self._replicas = replicas
         self._effects = effects
         fleet.on_change(self._follow)
+        replicas.look_for(READY, self.look_for_ready)
+        replicas.look_for(ENDED, self._look_for_ended)
+        replicas.look_for(STOPPING, self._look_for_stopping)
 
     async def start(self) -> None:
         """Read what waits, then follow the other replicas; again is no error. Raises DatabaseUnavailable."""
         for form_id, form in await self._database.read(read_forms):
             self._forms.put(form_id, form)
         await self.look_for_ready(False)
-        self._replicas.look_for(READY, self.look_for_ready)
-        self._replicas.look_for(ENDED, self._look_for_ended)
-        self._replicas.look_for(STOPPING, self._look_for_stopping)
         await self._replicas.start()
 
     async def stop(self) -> None:

@@ -8,14 +8,14 @@ takes more than a small share of the time.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 import structlog
 
 from stellwerk.database.database import Database, Unlisten
 from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.loop import Loop
 
 READY = "work.ready"
 ENDED = "work.ended"
@@ -40,15 +40,19 @@ class Replicas:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._alone = database.engine == "sqlite"
-        self._looks: dict[str, Look] = {}
-        self._wakes: dict[str, asyncio.Event] = {}
+        self._loops: dict[str, Loop] = {}
         self._unlisten: list[Unlisten] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._due: set[str] = set()
 
     def look_for(self, channel: str, look: Look) -> None:
         """Name what is done on a hint. Before the start."""
-        self._looks[channel] = look
+        loop = self._loops[channel] = Loop(channel, lambda: self._poll(loop, look))
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+        return tuple(self._loops.values())
 
     def ready(self) -> None:
         """Tasks became ready."""
@@ -64,18 +68,16 @@ class Replicas:
 
     async def start(self) -> None:
         """Listen and poll."""
-        if self._tasks:
-            return
-        for channel, look in self._looks.items():
-            wake = self._wakes[channel] = asyncio.Event()
-            if not self._alone:
-                self._unlisten.append(self._database.listen(channel, wake.set))
-            self._keep(self._poll(look, wake))
+        for channel, loop in self._loops.items():
+            if not self._alone and not loop.running:
+                self._unlisten.append(self._database.listen(channel, loop.wake))
+            loop.start()
 
     async def stop(self) -> None:
         """Look no more."""
         while self._unlisten:
             self._unlisten.pop()()
+        await asyncio.gather(*(loop.stop() for loop in self._loops.values()))
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -103,21 +105,12 @@ class Replicas:
         except DatabaseUnavailable as unavailable:
             _log.debug("a hint was not sent", channel=channel, detail=unavailable.detail)
 
-    async def _poll(self, look: Look, wake: asyncio.Event) -> None:
+    async def _poll(self, loop: Loop, look: Look) -> None:
         pause_s = _POLL_ALONE_S if self._alone else _POLL_S
-        took_s = 0.0
-        while True:
-            await asyncio.sleep(_SHARE * took_s)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await wake.wait()
-            hinted = wake.is_set()
-            wake.clear()
+        while await loop.rest(pause_s):
             began = time.monotonic()
             try:
-                await look(hinted)
+                await look(loop.hinted)
             except DatabaseUnavailable as unavailable:
                 _log.debug("a look was put off", detail=unavailable.detail)
-            except Exception:
-                _log.exception("a look failed; it is repeated")
-            took_s = time.monotonic() - began
+            await loop.pause(_SHARE * (time.monotonic() - began))

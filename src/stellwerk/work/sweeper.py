@@ -18,6 +18,7 @@ from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.database.unit import Unit
+from stellwerk.loop import Loop
 from stellwerk.settings import WorkSettings
 from stellwerk.work import sweeping
 from stellwerk.work.effects import Effects
@@ -49,20 +50,16 @@ class Sweeper:
         self._lock = database.lock(LOCK, uuid4().hex)
         self._pruned_at = 0
         self._sweeping = asyncio.Lock()
-        self._stop = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
+        self.loop = Loop("work.sweep", self._run, finishes=True)
 
     async def start(self) -> None:
-        if self._loop is None:
-            self._stop.clear()
-            self._loop = asyncio.create_task(self._run(), name="work.sweep")
+        self.loop.wake()
+        self.loop.start()
 
     async def stop(self) -> None:
         """Finish the step under way and let the lock go."""
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            self._stop.set()
-            await loop
+        await self.loop.stop()
+        if self._lock.fence is not None:
             with contextlib.suppress(DatabaseUnavailable):
                 await self._lock.release()
 
@@ -84,7 +81,7 @@ class Sweeper:
             await self._forget_forms()
 
     async def _run(self) -> None:
-        while not self._stop.is_set():
+        while await self.loop.rest(self._settings.sweep_s):
             try:
                 if await self._is_ours():
                     await self.sweep()
@@ -93,10 +90,6 @@ class Sweeper:
                         await self.prune()
             except DatabaseUnavailable as unavailable:
                 _log.warning("the sweep of tasks is put off", detail=unavailable.detail)
-            except Exception:
-                _log.exception("the sweep of tasks failed; it is repeated")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), self._settings.sweep_s)
 
     async def _is_ours(self) -> bool:
         if self._database.engine == "sqlite":
@@ -108,6 +101,7 @@ class Sweeper:
 
     async def _repeat(self, step: Callable[[int], Unit[list[Change]]]) -> None:
         while True:
+            self.loop.advance()
             now_us = self._clock.now_us()
             changes = await self._database.write(lambda now_us=now_us: step(now_us))  # type: ignore[misc]
             self._effects.changed(changes)
@@ -116,6 +110,7 @@ class Sweeper:
 
     async def _release_due(self) -> None:
         while True:
+            self.loop.advance()
             now_us = self._clock.now_us()
             due = await self._database.write(lambda now_us=now_us: sweeping.release_due(now_us))  # type: ignore[misc]
             for queue_key, rank_at in due:
@@ -124,8 +119,8 @@ class Sweeper:
                 return
 
     async def _until_few(self, step: Callable[[], Awaitable[int]]) -> None:
-        while await step() == sweeping.STEP and not self._stop.is_set():
-            pass
+        while await step() == sweeping.STEP and not self.loop.stopping:
+            self.loop.advance()
 
     async def _forget_forms(self) -> None:
         counters = await self._database.counters("form.")

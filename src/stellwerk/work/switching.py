@@ -5,8 +5,6 @@ then takes it up from there, as do the other replicas when the notification reac
 once everybody ends up with the one that was committed last.
 """
 
-import asyncio
-
 import msgspec
 import structlog
 
@@ -16,6 +14,7 @@ from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.database.unit import Sql, Unit
 from stellwerk.journal.event import Event, Retention
 from stellwerk.journal.store import append
+from stellwerk.loop import Loop
 from stellwerk.trust.principal import Principal
 from stellwerk.work.balancing.catalogue import UnknownStrategy, strategy_named
 from stellwerk.work.balancing.strategy import StrategyName
@@ -75,9 +74,8 @@ class Balancing:
         self._database = database
         self._seats = seats
         self._clock = clock
-        self._changed = asyncio.Event()
+        self.loop = Loop("work.balancing", self._follow)
         self._unlisten: Unlisten | None = None
-        self._following: asyncio.Task[None] | None = None
 
     @property
     def strategy(self) -> StrategyName:
@@ -86,26 +84,24 @@ class Balancing:
 
     async def start(self) -> None:
         """Take up the strategy that was switched to last, and follow switches made by other replicas."""
-        if self._following is None:
-            self._unlisten = self._database.listen(SETTING, self._changed.set)
+        if self._unlisten is None:
+            self._unlisten = self._database.listen(SETTING, self.loop.wake)
             await self._take_up()
-            self._following = asyncio.create_task(self._follow(), name="work.balancing")
+            self.loop.start()
 
     async def stop(self) -> None:
         """Follow no more."""
-        following, self._following = self._following, None
         if self._unlisten is not None:
             self._unlisten()
-        if following is not None:
-            following.cancel()
-            await asyncio.wait([following])
+            self._unlisten = None
+        await self.loop.stop()
 
     async def switch(self, principal: Principal, name: str) -> StrategyName:
         """Switch for good: durable, and in force here, on return. Raises UnknownStrategy."""
         wanted = strategy_named(name)
         now_us = self._clock.now_us()
         await self._database.write(lambda: write_strategy(principal, wanted, now_us))
-        self._changed.set()  # Should the caller go away now, the strategy is taken up all the same.
+        self.loop.wake()  # Should the caller go away now, the strategy is taken up all the same.
         await self._take_up()
         await self._database.notify(SETTING)
         return wanted
@@ -136,11 +132,9 @@ class Balancing:
             _log.warning("the stored balancing strategy is not known to this release", strategy=stored)
 
     async def _follow(self) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
+        while await self.loop.rest():
             try:
                 await self._take_up()
             except DatabaseUnavailable as refusal:
-                await asyncio.sleep(refusal.retry_after_s)
-                self._changed.set()
+                await self.loop.pause(refusal.retry_after_s)
+                self.loop.wake()

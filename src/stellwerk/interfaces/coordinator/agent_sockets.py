@@ -1,7 +1,6 @@
 """The connected agents: who may connect, their seats, and what happens to connections from outside."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -24,6 +23,7 @@ from stellwerk.interfaces.coordinator.agent_socket import (
 )
 from stellwerk.interfaces.coordinator.holders import MOST_TASKS, check_owner, instance_of, seat_of
 from stellwerk.interfaces.coordinator.wire.text import Id
+from stellwerk.loop import Loop
 from stellwerk.settings import FleetSettings, WorkSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
@@ -59,7 +59,7 @@ class AgentSockets:
         self._capacity = work_settings.default_capacity
         self._still_valid = still_valid
         self._open: dict[AgentSocket, Principal] = {}
-        self._checker: asyncio.Task[None] | None = None
+        self.loop = Loop("coordinator.sockets", self._check)
         self._stopping = False
 
     def __len__(self) -> int:
@@ -68,17 +68,12 @@ class AgentSockets:
     def start(self) -> None:
         """Begin to look after connections; may be called more than once."""
         self._stopping = False
-        if self._checker is None:
-            self._checker = asyncio.create_task(self._check(), name="agent-sockets")
+        self.loop.start()
 
     async def stop(self, limit_s: float) -> None:
         """Give up every seat, let steps under way end, and close with 1012; may be called more than once."""
         self._stopping = True
-        if self._checker is not None:
-            self._checker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._checker
-            self._checker = None
+        await self.loop.stop()
         await asyncio.gather(*(socket.drain(limit_s) for socket in list(self._open)))
 
     async def connect(self, scope: Mapping[str, Any], receive: Receive, send: Send, agent_id: str) -> None:
@@ -123,8 +118,7 @@ class AgentSockets:
                 socket.end(REMOVED, "The agent was removed")
 
     async def _check(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_S)
+        while await self.loop.rest(CHECK_S):
             for socket, principal in list(self._open.items()):
                 socket.check()
                 if not self._still_valid(principal):

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from stellwerk.interfaces.coordinator.tasks import TaskRoutes
 from stellwerk.interfaces.coordinator.wire.tasks import Requirements
 from stellwerk.interfaces.coordinator.working import WorkRoutes
 from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
 from stellwerk.settings import FleetSettings, OutboundSettings, WorkSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.work.service import Work
@@ -74,6 +75,11 @@ class Coordinator:
             lambda: float(len(self.courier)),
             {},
         )
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+        return (self.agents.loop, self.courier.loop)
 
     async def start(self) -> None:
         """Begin to look after connections; may be called more than once."""

@@ -36,6 +36,7 @@ from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.breaker import Breaker
 from stellwerk.interfaces.coordinator.holders import instance_of, seat_of
 from stellwerk.interfaces.coordinator.wire.push import Envelope, PushAnswer, PushedTask
+from stellwerk.loop import Loop
 from stellwerk.settings import OutboundSettings, WorkSettings
 from stellwerk.work.offering import accepts, offer
 from stellwerk.work.refusals import NotPossible, WorkRefused
@@ -108,26 +109,26 @@ class Courier:
         self._endpoints: dict[Holder, str] = {}
         self._breakers: dict[str, Breaker] = {}
         self._changed: set[str] = set()
-        self._wake = asyncio.Event()
         self._dials = asyncio.Semaphore(DIALS)
         self._deliveries: set[asyncio.Task[None]] = set()
-        self._keeper: asyncio.Task[None] | None = None
+        self._started = False
+        self.loop = Loop("coordinator.push", self._keep)
 
     def __len__(self) -> int:
         return len(self._seats)
 
     async def start(self) -> None:
         """Begin to push, once this is the replica to do it."""
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep(), name="push-courier")
+        self._started = True
+        self.loop.wake()
+        self.loop.start()
 
     async def stop(self, limit_s: float) -> None:
         """Give up the seats, let deliveries end within the limit, and let another replica take over."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is None:
+        if not self._started:
             return
-        keeper.cancel()
-        await asyncio.wait({keeper})
+        self._started = False
+        await self.loop.stop()
         self._leave()
         if self._deliveries:
             _, late = await asyncio.wait(self._deliveries, timeout=limit_s)
@@ -139,7 +140,7 @@ class Courier:
     def changed(self, group: str) -> None:
         """Take note that an agent has changed; its seats follow soon."""
         self._changed.add(group)
-        self._wake.set()
+        self.loop.wake()
 
     def begin(self, channel: PushChannel, assignment: Assignment) -> None:
         """Deliver one task, beside others."""
@@ -150,17 +151,13 @@ class Courier:
     # Seats
 
     async def _keep(self) -> None:
-        while True:
+        while await self.loop.rest(RENEW_S):
             try:
                 await self._renew()
                 if self._lock.fence is not None:
                     await self._follow()
             except DatabaseUnavailable as error:
                 log.warning("push_paused", detail=error.detail)
-            except Exception:
-                log.exception("push_failed")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), RENEW_S)
 
     async def _renew(self) -> None:
         now_us, held_us = self._clock.now_us(), int(HELD_S * MICROSECONDS)
@@ -171,7 +168,6 @@ class Courier:
             self._changed = {view.group for view in self._fleet.find(AgentQuery())}
 
     async def _follow(self) -> None:
-        self._wake.clear()
         while self._changed:
             group = self._changed.pop()
             view = self._fleet.get(group)

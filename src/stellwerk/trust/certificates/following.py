@@ -7,7 +7,6 @@ clocks of replicas differ and than a transaction lasts. While the database is aw
 agents that were good stay good until their certificates end.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 
@@ -16,6 +15,7 @@ import structlog
 from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database, Unlisten
 from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.loop import Loop
 from stellwerk.trust.certificates import store
 from stellwerk.trust.certificates.record import Record
 from stellwerk.trust.certificates.table import CertificateTable
@@ -37,29 +37,25 @@ class Following:
         self._clock = clock
         self._kept_us = kept_us
         self._read_at = 0
-        self._stale = asyncio.Event()
         self._callbacks: list[Callable[[str], None]] = []
         self._unlisten: Unlisten | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.loop = Loop("trust.certificates", self._follow)
 
     async def start(self) -> None:
         """Load, then follow; again is no error. Raises DatabaseUnavailable."""
-        if self._task is not None:
+        if self._unlisten is not None:
             return
         self._read_at = self._clock.now_us()
         self.take(await self._database.read(lambda: store.read_live(self._read_at - self._kept_us)))
-        self._unlisten = self._database.listen(CHANNEL, self._stale.set)
-        self._task = asyncio.create_task(self._follow(), name="certificates")
+        self._unlisten = self._database.listen(CHANNEL, self.loop.wake)
+        self.loop.start()
 
     async def stop(self) -> None:
         """Stop following; again is no error."""
-        if self._task is None or self._unlisten is None:
-            return
-        self._unlisten()
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
+        if self._unlisten is not None:
+            self._unlisten()
+            self._unlisten = None
+        await self.loop.stop()
 
     def on_revoked(self, callback: Callable[[str], None]) -> Unlisten:
         """Call back with each agent that is revoked."""
@@ -93,16 +89,10 @@ class Following:
     async def _follow(self) -> None:
         # The embedded engine has one process: what it commits it has taken in.
         shared = self._database.engine == "postgres"
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(REFRESH_S):
-                    await self._stale.wait()
-            self._stale.clear()
+        while await self.loop.rest(REFRESH_S):
             if not shared:
                 continue
             try:
                 await self.refresh()
             except DatabaseUnavailable as error:
                 log.warning("certificates are not refreshed", detail=error.detail)
-            except Exception:
-                log.exception("certificates are not refreshed")

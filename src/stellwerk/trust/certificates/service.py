@@ -20,6 +20,7 @@ from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database, Unlisten
 from stellwerk.database.unit import Unit
 from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
 from stellwerk.settings import TrustSettings
 from stellwerk.trust.authority.requests import check_key, read_request
 from stellwerk.trust.certificates import changing, store
@@ -113,6 +114,11 @@ class Identities:
         await self._following.start()
         await self._upkeep.start()
         self._warn_of_foreign_roots()
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+        return (self._following.loop, self._upkeep.loop)
 
     async def stop(self) -> None:
         """Stop following; again is no error."""

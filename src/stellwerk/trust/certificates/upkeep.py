@@ -4,7 +4,6 @@ It takes no input and holds no lock: each step may be done twice, by two replica
 the second time.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,9 @@ import structlog
 from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database, Unlisten
 from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.loop import Loop
 from stellwerk.settings import TrustSettings
+from stellwerk.trust.authority.roots import RootUnusable
 from stellwerk.trust.certificates import store as certificates
 from stellwerk.trust.certificates.authorities import Authorities
 from stellwerk.trust.certificates.table import CertificateTable
@@ -47,20 +48,15 @@ class Upkeep:
         self._clock = clock
         self._removed_at = 0
         self._callbacks: list[Callable[[], None]] = []
-        self._task: asyncio.Task[None] | None = None
+        self.loop = Loop("trust.upkeep", self._run)
 
     async def start(self) -> None:
         """Begin; again is no error."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="trust-upkeep")
+        self.loop.start()
 
     async def stop(self) -> None:
         """End; again is no error."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self.loop.stop()
 
     def on_changed(self, callback: Callable[[], None]) -> Unlisten:
         """Call back when roots or the server's certificate have changed."""
@@ -97,11 +93,10 @@ class Upkeep:
                 pass
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY_S)
+        while await self.loop.rest(EVERY_S):
             try:
                 await self.work()
             except DatabaseUnavailable as error:
                 log.warning("trust upkeep waits for the database", detail=error.detail)
-            except Exception:
-                log.exception("trust upkeep failed")
+            except (OSError, RootUnusable) as error:
+                log.warning("trust upkeep waits for the files of the authority", error=str(error))
