@@ -1,5 +1,6 @@
 """Dialling within the outbound policy: each address is judged when its socket is made."""
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -13,7 +14,6 @@ from stellwerk.settings import OutboundSettings
 
 POOL_IDLE_S = 2.0
 """Shorter than servers keep idle connections, so that a request rarely meets one that is being closed."""
-CONNECTIONS = 200
 
 
 class _Forbidden(OSError):
@@ -26,13 +26,13 @@ class _Forbidden(OSError):
 class Pool:
     """Connections to other servers. Make it on the running event loop."""
 
-    def __init__(self, settings: OutboundSettings) -> None:
+    def __init__(self, settings: OutboundSettings, connections: int) -> None:
         self._settings = settings
         self._allowed = tuple(ipaddress.ip_network(text) for text in settings.allowed_networks)
         connector = aiohttp.TCPConnector(
             resolver=aiohttp.ThreadedResolver(),
             socket_factory=self._socket,
-            limit=CONNECTIONS,
+            limit=connections,
             keepalive_timeout=POOL_IDLE_S,
         )
         self._session = aiohttp.ClientSession(
@@ -62,11 +62,12 @@ class Pool:
             # Of several addresses aiohttp puts the reasons into one text.
             if _Forbidden.__name__ in str(getattr(error, "os_error", error)):
                 raise OutboundRefused(f"{url}: the address is not in outbound.allowed_networks") from error
-            raise DialFailed(f"{url}: {error}") from error
+            refused = getattr(error, "errno", None) == errno.ECONNREFUSED
+            raise DialFailed(f"{url}: {error}", refused=refused) from error
         except aiohttp.InvalidURL as error:
             raise OutboundRefused(f"{url}: {error}") from error
         except TimeoutError as error:
-            raise AnswerLost(f"{url}: no answer within {limit_s:g} s") from error
+            raise AnswerLost(f"{url}: no answer within {limit_s:g} s", late=True) from error
         except (aiohttp.ClientError, OSError) as error:
             raise AnswerLost(f"{url}: {error}") from error
 

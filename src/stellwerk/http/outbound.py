@@ -52,11 +52,22 @@ class OutboundRefused(Exception):
 
 
 class DialFailed(Exception):
-    """No connection came about (name, port, TLS, time); nothing was sent."""
+    """No connection came about (name, port, TLS, time); nothing was sent.
+
+    `refused` says that the machine answered and nobody listens there.
+    """
+
+    def __init__(self, detail: str, *, refused: bool = False) -> None:
+        super().__init__(detail)
+        self.refused = refused
 
 
 class AnswerLost(Exception):
-    """The request may have arrived, but there is no usable answer: lost, too late, or too large."""
+    """The request may have arrived, but there is no usable answer: lost, too large, or too late (`late`)."""
+
+    def __init__(self, detail: str, *, late: bool = False) -> None:
+        super().__init__(detail)
+        self.late = late
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +81,11 @@ class OutboundAnswer:
 
 
 class Outbound:
-    """Calls other servers within the policy."""
+    """Calls other servers within the policy, over at most `connections` at once; 0 is any number."""
 
-    def __init__(self, settings: OutboundSettings) -> None:
+    def __init__(self, settings: OutboundSettings, connections: int = 200) -> None:
         self._settings = settings
+        self._connections = connections
         self._started = False
         self._pool: Pool | None = None
 
@@ -112,7 +124,7 @@ class Outbound:
         if not self._started:
             raise DialFailed("The server stops")
         if self._pool is None:  # Several first calls may have waited.
-            self._pool = make(self._settings)
+            self._pool = make(self._settings, self._connections)
         return self._pool
 
 

@@ -216,3 +216,30 @@ async def test_the_environment_s_proxy_is_not_used(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     async with server(echo) as port, calling() as outbound:
         assert (await outbound.call("GET", f"http://127.0.0.1:{port}/")).status == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_machine_where_nobody_listens_is_told_from_one_that_is_silent(host: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    async with calling(OutboundSettings()) as outbound:
+        with pytest.raises(DialFailed) as failed:
+            await outbound.call("GET", f"http://{host}:{port}/")
+    assert failed.value.refused
+
+
+async def test_an_answer_that_takes_too_long_is_told_from_one_that_broke_off() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        if request.path == "/broken":
+            assert request.transport is not None
+            request.transport.abort()
+        await asyncio.sleep(5)
+        return web.Response()
+
+    async with server(handle) as port, calling() as outbound:
+        with pytest.raises(AnswerLost) as late:
+            await outbound.call("GET", f"http://127.0.0.1:{port}/", timeout_s=0.1)
+        with pytest.raises(AnswerLost) as broken:
+            await outbound.call("GET", f"http://127.0.0.1:{port}/broken")
+    assert (late.value.late, broken.value.late) == (True, False)
