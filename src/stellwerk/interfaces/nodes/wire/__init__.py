@@ -1,0 +1,1 @@
+"""Bodies and parameters of the interface, as they travel."""
