@@ -166,7 +166,8 @@ class ControlPlane:
             work=work,
             database=database,
             clock=clock,
-            fleet_settings=settings.fleet,
+            limits=settings.limits,
+            work_settings=settings.work,
             observer=meter,
         )
         upkeep = operations.build(

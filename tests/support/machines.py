@@ -5,7 +5,7 @@ import asyncio
 import json
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,10 +97,10 @@ class Caller:
         return answer.body
 
     @asynccontextmanager
-    async def stream(self, path: str) -> AsyncIterator["Stream"]:
+    async def stream(self, path: str, protocols: Sequence[str] = ("agent.v1",)) -> AsyncIterator["Stream"]:
         """Open a WebSocket."""
-        stream = Stream()
-        scope = self._scope("websocket", path, {}, subprotocols=["agent.v1"])
+        scope = self._scope("websocket", path, {}, subprotocols=list(protocols))
+        stream = Stream(scope)
         serving = asyncio.create_task(self.gate(scope, stream.incoming.get, stream.take))
         stream.incoming.put_nowait({"type": "websocket.connect"})
         try:
@@ -136,7 +136,8 @@ class Caller:
 class Stream:
     """The agent's side of a WebSocket."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: dict[str, Any] | None = None) -> None:
+        self._scope = scope or {}
         self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.accepted: dict[str, Any] | None = None
@@ -166,6 +167,10 @@ class Stream:
     async def begun(self) -> None:
         """Wait until the handshake is answered."""
         await asyncio.wait_for(self._begun.wait(), WAIT_S)
+
+    def pong(self) -> None:
+        """Answer a ping, as the listener would notice it."""
+        self._scope["state"]["on_pong"]()
 
     def say(self, **frame: Any) -> None:
         """Send a frame."""
@@ -285,7 +290,8 @@ async def running_machines(
         work=work,
         database=database,
         clock=clock,
-        fleet_settings=settings.fleet,
+        limits=settings.limits,
+        work_settings=settings.work,
     )
     workers = coordinator.build(
         fleet=fleet,

@@ -21,6 +21,7 @@ AND (submitted_at, task_id) > ($1, $2) AND submitted_at <= $3
 ORDER BY submitted_at, task_id LIMIT $4"""
 # A task that is queued again begins a new life: what the old one left would be taken for its own.
 _FORGET_RESULT = "DELETE FROM task_results WHERE task_id = $1"
+_FORGET_LATE = "DELETE FROM late_results WHERE task_id = $1"
 _FORGET_LOG = "DELETE FROM task_logs WHERE task_id = $1"
 
 CLEAR_STEP = 500
@@ -40,6 +41,7 @@ def requeue_task(principal: Principal, task_id: str, now_us: int) -> Unit[Change
     task = yield from _load(principal, task_id)
     change = Change(task, lifecycle.requeue(task, now_us))
     yield Many(_FORGET_RESULT, [(task_id,)])
+    yield Many(_FORGET_LATE, [(task_id,)])
     yield Many(_FORGET_LOG, [(task_id,)])
     yield from write_changes([change], [], now_us)
     return change

@@ -1,7 +1,7 @@
-"""Take work for one holder: the next of some queues, or knowingly a certain task; and part from a holder.
+"""Take work for one holder: the next of some queues, or knowingly a certain task.
 
 Claims give a holder the next task. A deployment agent may also look first and then take the task that it
-saw; and when it is removed for good, what it held and what only it could do must not wait for it.
+saw.
 """
 
 import asyncio
@@ -12,16 +12,13 @@ import msgspec
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.database.unit import Sql, Unit
-from stellwerk.work.cancelling import CLEAR_STEP, cancel_queued
 from stellwerk.work.effects import Effects
 from stellwerk.work.forms import Forms
 from stellwerk.work.lease import Terms
 from stellwerk.work.leasing import lease_heads, lease_one
-from stellwerk.work.lifecycle import Change
 from stellwerk.work.matching import Attributes, matches
 from stellwerk.work.reading import read_held
 from stellwerk.work.refusals import NotPossible, NotYours, UnknownTask
-from stellwerk.work.reporting import shorten_leases
 from stellwerk.work.requirements import split_queue_key
 from stellwerk.work.seats import Seats
 from stellwerk.work.states import State
@@ -35,7 +32,6 @@ _HEADS = """
 SELECT rank_at, task_id, task_type, priority, submitted_at FROM tasks
 WHERE queue_key = $1 AND state = 'queued' AND delayed = 0 ORDER BY rank_at, task_id LIMIT $2"""
 _STANDING = "SELECT state, queue_key FROM tasks WHERE task_id = $1"
-_QUEUED = "SELECT task_id FROM tasks WHERE queue_key = $1 AND state = 'queued' AND delayed = 0 LIMIT $2"
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
@@ -147,26 +143,6 @@ class Picking:
             self._effects.appended()
         return found.assignments
 
-    async def part_from(self, holder: Holder) -> None:
-        """Take back at once what a holder has that is gone for good, and cancel what only it could do.
-
-        What had not begun goes to somebody else, or is cancelled too; what had begun ends as lost.
-        """
-        now_us = self._clock.now_us()
-        await self._database.write(lambda: shorten_leases([holder], now_us))
-        for queue_key in list(self._waiting.named(holder.group)):
-            await self._clear(queue_key)
-
-    async def _clear(self, queue_key: str) -> None:
-        while True:
-            now_us = self._clock.now_us()
-            changes = await self._database.write(
-                lambda now_us=now_us: _cancel_some(queue_key, now_us, self._terms)  # type: ignore[misc]
-            )
-            self._effects.changed(changes)
-            if len(changes) < CLEAR_STEP:
-                return
-
     async def _peek(self, group: str, suits: Callable[[str], bool], limit: int) -> list[Seen]:
         keys = [key for key in (*self._waiting.named(group), *self._waiting.shared()) if suits(key)]
         if not keys:
@@ -189,8 +165,3 @@ def _read_heads(queue_keys: Sequence[str], limit: int) -> Unit[list[Seen]]:
     for queue_key in queue_keys:
         found += yield Sql(_HEADS, (queue_key, limit))
     return [Seen(*row[1:]) for row in sorted(map(tuple, found))[:limit]]
-
-
-def _cancel_some(queue_key: str, now_us: int, terms: Terms) -> Unit[list[Change]]:
-    rows = yield Sql(_QUEUED, (queue_key, CLEAR_STEP))
-    return (yield from cancel_queued([row[0] for row in rows], now_us, terms))

@@ -115,3 +115,15 @@ async def test_agent_that_was_removed_does_not_come_back_with_its_token(machines
     joined = await register(machines, token, csr=csr)
     await machines.open.good("DELETE", f"/api/v1/agents/{joined.body['agentId']}")
     assert (await register(machines, token, csr=csr)).code == "registration_token.used"
+
+
+async def test_guessing_is_slowed_down_and_locks_nobody_out(machines: Machines):
+    token = await machines.token()
+    for _ in range(60):
+        assert (await register(machines, "reg_guess")).status == 401
+    refused = await register(machines, "reg_guess")
+    assert (refused.status, refused.code) == (429, "too_many_requests")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert (await register(machines, token)).status == 201
+    machines.clock.advance(2)
+    assert (await register(machines, "reg_guess")).status == 401

@@ -211,11 +211,11 @@ async def test_cancelled_before_it_began_is_not_begun(machines: Machines):
     task_id = await submit(machines, agent)
     lease = (await agent.beat())["tasks"][0]["lease"]
     answer = await machines.open.good("POST", f"/api/v1/tasks/{task_id}/cancel")
-    assert answer["status"] == "cancelling"
+    assert answer["status"] == "cancelled"
     refused = await post(agent, task_id, "ack", {"lease": lease})
     assert (refused.status, refused.code) == (410, "task.cancelled")
-    assert (await agent.beat())["cancelledTasks"] == [task_id]
-    await post(agent, task_id, "complete", {"success": False, "cancelled": True, "lease": lease})
+    confirmed = {"success": False, "cancelled": True, "lease": lease}
+    assert (await post(agent, task_id, "complete", confirmed)).status == 200
     assert (await task(machines, task_id))["status"] == "cancelled"
     again = await machines.open.call("POST", f"/api/v1/tasks/{task_id}/cancel")
     assert again.body["status"] == "cancelled"
@@ -337,9 +337,10 @@ async def test_removed_agents_tasks_go_to_others_or_end(machines: Machines):
     assert [one["taskId"] for one in (await agent.beat(tasks=[{"taskId": begun}]))["tasks"]] == [anyone]
     named = await submit(machines, agent)
     await machines.open.good("DELETE", agent.path)
-    await machines.work.sweeper.sweep()
     assert (await task(machines, begun))["status"] == "lost"
-    assert (await task(machines, named))["status"] == "cancelled"
+    ended = await task(machines, named)
+    assert (ended["status"], ended["reason"]) == ("failed", "agent_removed")
+    assert ended["error"]["type"] == "agent.removed"
     assert [one["taskId"] for one in (await other.beat())["tasks"]] == [anyone]
 
 
@@ -391,8 +392,9 @@ async def test_flood_of_lines_is_dropped_and_the_task_still_ends(machines: Machi
             stream.say(type="task_log", taskId=task_id, message="x", seq=number, lease=lease)
         stream.say(type="task_completed", taskId=task_id, success=True, lease=lease)
         await asyncio.wait_for(stream.hear("task_recorded"), 10)
-    logs = await machines.open.good("GET", f"/api/v1/tasks/{task_id}/logs")
-    assert len(logs["lines"]) == 1_000
+    rest = (await machines.open.good("GET", f"/api/v1/tasks/{task_id}/logs?from=999"))["lines"]
+    assert [one["seq"] for one in rest] == [999, 1000]
+    assert (rest[1]["level"], rest[1]["message"][:17]) == ("warning", "Lines are dropped")
 
 
 async def test_log_level_of_one_agent_reaches_it(machines: Machines):
@@ -415,3 +417,131 @@ async def test_change_over_an_older_version_is_refused(machines: Machines):
     again = await machines.open.call("PUT", agent.path, {"labels": {"a": "2"}}, {"If-Match": seen})
     assert (first.status, again.status) == (200, 412)
     assert (await machines.open.good("GET", agent.path))["labels"] == {"a": "1"}
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_task_that_only_a_removed_agent_could_do_waits_for_nobody(machines: Machines, delivered: bool):
+    agent = await machines.agent()
+    task_id = await submit(machines, agent)
+    if delivered:
+        await agent.beat()
+    else:  # Delayed, because its first attempt failed.
+        lease = (await agent.beat())["tasks"][0]["lease"]
+        failed = {"success": False, "error": {"message": "x", "retriable": True}, "lease": lease}
+        assert (await post(agent, task_id, "complete", failed)).status == 200
+    await machines.open.good("DELETE", agent.path)
+    ended = await task(machines, task_id)
+    assert (ended["status"], ended["reason"]) == ("failed", "agent_removed")
+
+
+async def test_successor_gets_what_waits_for_the_agent_that_it_replaces(machines: Machines):
+    agent = await machines.agent("a")
+    begun, _ = await running(machines, agent, **RUN, timeout=3600)
+    delivered = await submit(machines, agent, **RUN)
+    await agent.beat(tasks=[{"taskId": begun}])
+    waiting = await submit(machines, agent, **RUN)
+    token = await machines.token(replaces=agent.id)
+    body = {"name": "a", "version": "2", "capabilities": ["docker"]}
+    joined = await machines.open.good(
+        "POST", "/api/v1/agents/register", body, headers={"x-agent-token": token}
+    )
+    new = Agent(joined, machines.open.with_certificate(joined["certificate"]["cert"]), "a")
+    assert (await task(machines, begun))["status"] == "lost"
+    assert {one["taskId"] for one in (await new.beat())["tasks"]} == {delivered, waiting}
+
+
+async def test_silent_agents_tasks_are_given_up_two_minutes_after_it_went_offline(machines: Machines):
+    agent = await machines.agent()
+    task_id, _ = await running(machines, agent, **RUN, timeout=3600)
+    for _ in range(3):
+        await swept(machines, 39)
+        await machines.interface.vouching.vouch()
+        await asyncio.sleep(0.55)  # Renewals are written in batches.
+    await swept(machines, 60)
+    await machines.fleet.sweep(machines.clock.now_us())
+    assert (await machines.open.good("GET", agent.path))["status"] == "offline"
+    assert (await task(machines, task_id))["status"] == "running"
+    await machines.interface.vouching.vouch()
+    await asyncio.sleep(0.55)
+    await swept(machines, 35)
+    assert (await task(machines, task_id))["status"] == "lost"
+
+
+async def test_result_after_the_task_was_given_up_is_kept_beside_it(machines: Machines):
+    agent = await machines.agent()
+    task_id, lease = await running(machines, agent, **RUN, timeout=3600)
+    await swept(machines, 91)
+    said = {"success": False, "error": {"type": "x", "message": "no"}, "result": {"a": 1}, "lease": lease}
+    assert (await post(agent, task_id, "complete", said)).body == {"acknowledged": True, "late": True}
+    assert (await post(agent, task_id, "complete", {**said, "error": "other"})).status == 200
+    shown = await task(machines, task_id)
+    assert (shown["status"], shown["error"]) == ("lost", None)
+    error = {"type": "x", "message": "no", "retriable": False, "result": {"a": 1}}
+    assert shown["lateResult"]["outcome"] == {"success": False, "error": error}
+
+
+async def test_result_after_the_time_was_over_is_kept_beside_the_end(machines: Machines):
+    agent = await machines.agent()
+    task_id, lease = await running(machines, agent, **RUN, timeout=10)
+    await swept(machines, 11)
+    await swept(machines, 91)
+    assert (await task(machines, task_id))["status"] == "timed_out"
+    other = await machines.agent("other")
+    said = {"success": True, "result": {"containerId": "c"}, "lease": lease}
+    assert (await post(other, task_id, "complete", said)).status == 403
+    assert (await post(agent, task_id, "complete", said)).body["late"]
+    shown = await task(machines, task_id)
+    assert (shown["status"], shown["result"]) == ("timed_out", None)
+    assert shown["lateResult"]["outcome"] == {"success": True, "result": {"containerId": "c"}}
+
+
+async def test_agent_that_knows_only_the_published_frames_is_sent_a_task_once(machines: Machines):
+    agent = await machines.agent()
+    async with agent.caller.stream(f"{agent.path}/task-stream", protocols=()) as stream:
+        await stream.begun()
+        assert stream.accepted == {"type": "websocket.accept", "subprotocol": None}
+        task_id = await submit(machines, agent, **RUN)
+        assert (await stream.hear("task_assigned"))["task"]["taskId"] == task_id
+        assert (await task(machines, task_id))["status"] == "running"
+        await swept(machines, 15)
+        assert (await task(machines, task_id))["status"] == "running"
+        done = await post(agent, task_id, "complete", {"success": True, "result": {"containerId": "c"}})
+        assert done.status == 200
+
+
+async def test_pong_is_a_sign_of_life(machines: Machines):
+    agent = await machines.agent()
+    async with agent.stream() as stream:
+        await stream.begun()
+        for _ in range(5):
+            machines.clock.advance(25)
+            stream.pong()
+            await machines.fleet.sweep(machines.clock.now_us())
+        assert (await machines.open.good("GET", agent.path))["status"] == "online"
+        machines.clock.advance(91)
+        await machines.fleet.sweep(machines.clock.now_us())
+        assert (await machines.open.good("GET", agent.path))["status"] == "offline"
+        stream.pong()
+        await asyncio.sleep(0.1)
+        assert (await machines.open.good("GET", agent.path))["status"] == "online"
+
+
+async def test_stream_of_a_process_that_was_replaced_is_closed(machines: Machines):
+    agent = await machines.agent()
+    await agent.beat(instanceId="old")
+    await agent.beat(instanceId="new")
+    async with agent.stream() as stream:
+        await stream.begun()
+        stream.say(type="hello", instanceId="old", running=[])
+        assert await asyncio.wait_for(stream.closed, 5) == 4409
+
+
+async def test_capabilities_grow_only_within_the_scope_of_the_token(machines: Machines):
+    token = await machines.token(capabilities=["docker", "compose"])
+    body = {"name": "a", "version": "1", "capabilities": ["docker"]}
+    await machines.open.good("POST", "/api/v1/agents/register", body, headers={"x-agent-token": token})
+    changed = await machines.open.good("PUT", "/api/v1/agents/a", {"capabilities": ["docker", "compose"]})
+    assert changed["capabilities"] == changed["tokenCapabilities"] == ["docker", "compose"]
+    refused = await machines.open.call("PUT", "/api/v1/agents/a", {"capabilities": ["docker", "ssh"]})
+    assert (refused.status, refused.code) == (403, "registration_token.scope")
+    assert (await machines.open.good("GET", "/api/v1/agents/a"))["capabilities"] == ["docker", "compose"]

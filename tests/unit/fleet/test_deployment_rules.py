@@ -4,9 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from stellwerk.clock import MICROSECONDS
+from stellwerk.fleet.deployment.pacing import LOOKS_PER_S, interval_s
 from stellwerk.fleet.deployment.record import DeploymentAgent, Reported, Status
 from stellwerk.fleet.deployment.sessions import SessionConflict, Sessions
-from stellwerk.fleet.deployment.standing import Observed, Standing, stands
+from stellwerk.fleet.deployment.standing import Expected, Observed, Standing, keeps_leases, stands
 from stellwerk.fleet.model import AgentView, Condition, Presence
 
 NOW, INTERVAL = 1_000_000 * MICROSECONDS, 30 * MICROSECONDS
@@ -42,6 +43,7 @@ VIEW = AgentView(
     revision=1,
 )
 NOTHING = Observed()
+EXPECTED = Expected(INTERVAL, 3 * INTERVAL)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,20 @@ NOTHING = Observed()
     [
         (AGENT, VIEW, NOTHING, Standing.ONLINE, ()),
         (AGENT, None, NOTHING, Standing.OFFLINE, ("heartbeat.missing",)),
-        (AGENT, replace(VIEW, presence=Presence.LATE), NOTHING, Standing.OFFLINE, ("heartbeat.missing",)),
+        (
+            AGENT,
+            replace(VIEW, presence=Presence.LATE, seen_at=NOW - 3 * INTERVAL),
+            NOTHING,
+            Standing.OFFLINE,
+            ("heartbeat.missing",),
+        ),
+        (
+            AGENT,
+            replace(VIEW, presence=Presence.LATE, seen_at=NOW - 2 * INTERVAL),
+            NOTHING,
+            Standing.DEGRADED,
+            ("heartbeat.late",),
+        ),
         (
             AGENT,
             replace(VIEW, seen_at=NOW - 46 * MICROSECONDS),
@@ -84,7 +99,7 @@ def test_agent_stands_as_it_is_known(
     standing: Standing,
     reasons: tuple[str, ...],
 ) -> None:
-    found = stands(agent, view, observed, NOW, INTERVAL)
+    found = stands(agent, view, observed, NOW, EXPECTED)
     assert (found.standing, found.reasons) == (standing, reasons)
 
 
@@ -128,3 +143,24 @@ def test_replaced_session_that_fell_silent_may_come_back_later() -> None:
     sessions.take("a", "old", NOW + 4 * INTERVAL)
     with pytest.raises(SessionConflict):
         sessions.take("a", "new", NOW + 5 * INTERVAL)
+
+
+@pytest.mark.parametrize(
+    ("agents", "interval"), [(0, 30), (1_500, 30), (1_501, 35), (3_000, 60), (100_000, 2_000)]
+)
+def test_heartbeats_become_seldomer_when_there_are_many_agents(agents: int, interval: int) -> None:
+    assert interval_s(agents, 30.0) == interval
+
+
+def test_looks_for_tasks_are_bounded_as_well() -> None:
+    assert [interval_s(agents, 5.0, LOOKS_PER_S) for agents in (1_000, 4_000)] == [5, 20]
+
+
+@pytest.mark.parametrize(
+    ("silence_s", "kept"), [(10, False), (31, True), (120, True), (121, False), (1_000, False)]
+)
+def test_leases_of_a_silent_agent_are_renewed_until_they_end_with_the_grace(
+    silence_s: int, kept: bool
+) -> None:
+    second = MICROSECONDS
+    assert keeps_leases(silence_s * second, EXPECTED, 90 * second, 120 * second) is kept

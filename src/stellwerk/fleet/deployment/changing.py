@@ -35,6 +35,16 @@ class NameTaken(Exception):
         self.name = name
 
 
+class BeyondToken(Exception):
+    """Refuse capabilities that the agent's registration token does not allow."""
+
+    def __init__(self, name: str, beyond: list[str]) -> None:
+        super().__init__(
+            f"The token that admitted {name!r} does not allow {', '.join(beyond)}; "
+            "replace the agent with a token that does"
+        )
+
+
 class Applicant(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent says when it registers."""
 
@@ -72,6 +82,7 @@ def admit(
         max_tasks=applicant.max_tasks,
         session_id=applicant.session,
         token_id=admission.token_id,
+        token_capabilities=admission.capabilities,
         registered_at=now_us,
         updated_at=now_us,
     )
@@ -137,6 +148,14 @@ def _living(agent_id: str) -> Unit[DeploymentAgent]:
 def _audit(kind: str, agent: DeploymentAgent, by: Principal, fields: list[str]) -> Event:
     data = msgspec.json.encode({"agentId": agent.agent_id, "fields": fields}).decode()
     return Event(kind, Retention.AUDIT, group=agent.name, principal=by.id, data=data)
+
+
+def check_capabilities(agent: DeploymentAgent) -> None:
+    """Raise BeyondToken if the agent is allowed what its token does not allow."""
+    if agent.token_capabilities is not None:
+        beyond = sorted(set(agent.allowed_capabilities) - set(agent.token_capabilities))
+        if beyond:
+            raise BeyondToken(agent.name, beyond)
 
 
 def same_but_for_load(one: Reported, other: Reported) -> bool:

@@ -71,6 +71,8 @@ class DeploymentAgent(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     """The process that speaks for it."""
     token_id: str
+    token_capabilities: tuple[str, ...] | None = None
+    """What its token lets it be able to do, also later; None leaves it to operators."""
     registered_at: int
     updated_at: int
     deleted_at: int | None = None

@@ -21,12 +21,14 @@ from stellwerk.fleet.deployment.changing import (
     UnknownDeployment,
     admit,
     change,
+    check_capabilities,
     dismiss,
     same_but_for_load,
 )
+from stellwerk.fleet.deployment.pacing import LOOKS_PER_S, interval_s
 from stellwerk.fleet.deployment.record import JOINED_THROUGH, DeploymentAgent, Reported
 from stellwerk.fleet.deployment.sessions import Sessions
-from stellwerk.fleet.deployment.standing import Observed, Stands, stands
+from stellwerk.fleet.deployment.standing import Expected, Observed, Stands, keeps_leases, stands
 from stellwerk.fleet.errors import UnknownAgent
 from stellwerk.fleet.membership import Membership
 from stellwerk.fleet.model import AgentView
@@ -74,7 +76,7 @@ class Deployments:
         self._fleet = fleet
         self._identities = identities
         self._clock = clock
-        self._interval_us = int(settings.heartbeat_interval_s * MICROSECONDS)
+        self._settings = settings
         self._shared = database.engine == "postgres"
         self._agents: dict[str, DeploymentAgent] = {}
         self._names: dict[str, str] = {}
@@ -151,17 +153,20 @@ class Deployments:
     ) -> DeploymentAgent:
         """Change what an operator may change; `seen` is the `updated_at` that the operator saw, None for any.
 
-        Raises UnknownDeployment, ChangedMeanwhile, InvalidRegistration.
+        Raises UnknownDeployment, ChangedMeanwhile, BeyondToken, InvalidRegistration.
         """
         before = await self.get(agent_id)
         if seen is not None and before.updated_at != seen:
             raise ChangedMeanwhile("The agent was changed meanwhile; look at it again")
-        return await self._change(before, replace(before, **fields), by)
+        after = replace(before, **fields)
+        if "allowed_capabilities" in fields:
+            check_capabilities(after)
+        return await self._change(before, after, by)
 
     async def heard(self, identity: Identity, heard: Heard) -> DeploymentAgent:
         """Take a heartbeat of the agent. Raises UnknownDeployment, SessionConflict, DatabaseUnavailable."""
         before = await self.get(identity.agent_id)
-        self.sessions.take(before.agent_id, heard.session, self._clock.now_us())
+        self.speak(before.agent_id, heard.session)
         self._certificate_ends[before.agent_id] = identity.not_after
         after = replace(
             before,
@@ -176,6 +181,10 @@ class Deployments:
         self._know(after)
         await self._hear(after, heard.load)
         return after
+
+    async def contact(self, agent_id: str) -> None:
+        """Take a sign of life that says nothing. Raises UnknownDeployment, DatabaseUnavailable."""
+        await self._hear(await self.get(agent_id), None, say_condition=False)
 
     async def remove(self, by: Principal, agent_id: str) -> DeploymentAgent:
         """Remove an agent and revoke its certificates at once. Raises UnknownDeployment."""
@@ -192,6 +201,15 @@ class Deployments:
         await self._forget(agent_id)
         return gone
 
+    def has(self, name: str) -> bool:
+        """Tell whether the group of this name is a deployment agent."""
+        view = self._fleet.get(name)
+        return view is not None and view.joined_through == JOINED_THROUGH
+
+    def speak(self, agent_id: str, session: str | None) -> None:
+        """Note which process speaks for the agent. Raises SessionConflict for one that was replaced."""
+        self.sessions.take(agent_id, session, self._clock.now_us())
+
     def view(self, agent: DeploymentAgent) -> AgentView | None:
         """Return the agent as the fleet sees it."""
         view = self._fleet.get(agent.name)
@@ -205,7 +223,34 @@ class Deployments:
             self._identities.cloned_at(agent.agent_id),
             self.sessions.conflicting(agent.agent_id, now_us),
         )
-        return stands(agent, self.view(agent), observed, now_us, self._interval_us)
+        return stands(agent, self.view(agent), observed, now_us, self._expected())
+
+    def interval_s(self) -> int:
+        """Return the seconds between two heartbeats of an agent, for a fleet of this size."""
+        return interval_s(len(self._agents), self._settings.heartbeat_interval_s)
+
+    def poll_s(self, least_s: float) -> int:
+        """Return the seconds between two looks of an agent that has no stream."""
+        return interval_s(len(self._agents), least_s, LOOKS_PER_S)
+
+    def excused(self, lease_s: float) -> tuple[DeploymentAgent, ...]:
+        """Return the agents that are silent, but not for so long that what they do is given up.
+
+        `lease_s` is how long a lease lasts that is renewed now.
+        """
+        now_us, expected = self._clock.now_us(), self._expected()
+        lease_us = int(lease_s * MICROSECONDS)
+        grace_us = int(self._settings.offline_grace_s * MICROSECONDS)
+        return tuple(
+            agent
+            for agent in self._agents.values()
+            if (view := self.view(agent)) is not None
+            and keeps_leases(now_us - view.seen_at, expected, lease_us, grace_us)
+        )
+
+    def _expected(self) -> Expected:
+        interval_us = self.interval_s() * MICROSECONDS
+        return Expected(interval_us, interval_us * self._settings.late_after)
 
     async def _change(
         self, before: DeploymentAgent, after: DeploymentAgent, by: Principal | None
@@ -217,10 +262,13 @@ class Deployments:
         self._know(changed)
         return changed
 
-    async def _hear(self, agent: DeploymentAgent, load: Mapping[str, float] | None) -> None:
+    async def _hear(
+        self, agent: DeploymentAgent, load: Mapping[str, float] | None, *, say_condition: bool = True
+    ) -> None:
+        condition = agent.condition if say_condition else None
         try:
             await self._fleet.heartbeat(
-                agent.principal, agent.name, None, load, agent.condition, through=JOINED_THROUGH
+                agent.principal, agent.name, None, load, condition, through=JOINED_THROUGH
             )
         except UnknownAgent:
             raise UnknownDeployment(agent.agent_id) from None

@@ -37,6 +37,15 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """What is expected of every agent, in microseconds."""
+
+    interval_us: int
+    """Between two heartbeats, as agents are told now; it grows with their number."""
+    offline_after_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stands:
     """Where an agent stands and why; no reasons where it is online."""
 
@@ -45,11 +54,11 @@ class Stands:
 
 
 def stands(
-    agent: DeploymentAgent, view: AgentView | None, observed: Observed, now_us: int, interval_us: int
+    agent: DeploymentAgent, view: AgentView | None, observed: Observed, now_us: int, expected: Expected
 ) -> Stands:
-    """Project an agent. Three missed intervals are the fleet's `late`; from one on it is degraded."""
+    """Project an agent: from one missed heartbeat on it is degraded, after several it is offline."""
     status = agent.reported.status
-    if view is None or view.presence is not Presence.ONLINE:
+    if view is None or _is_silent(view, now_us, expected):
         return Stands(Standing.OFFLINE, ("heartbeat.missing",))
     if status is Status.STOPPED:
         return Stands(Standing.OFFLINE, ("agent.stopped",))
@@ -57,7 +66,7 @@ def stands(
     if status is not Status.HEALTHY:
         reasons.append(f"agent.{status.value}")
     # A half more, because a heartbeat takes its time.
-    if now_us - view.seen_at > interval_us * 3 // 2:
+    if now_us - view.seen_at > expected.interval_us * 3 // 2:
         reasons.append("heartbeat.late")
     reasons += _of_load(view.load)
     if abs(agent.reported.clock_skew_s) > CLOCK_SKEW_S:
@@ -71,6 +80,21 @@ def stands(
     if observed.conflicting:
         reasons.append("session.conflict")
     return Stands(Standing.DEGRADED if reasons else Standing.ONLINE, tuple(dict.fromkeys(reasons)))
+
+
+def _is_silent(view: AgentView, now_us: int, expected: Expected) -> bool:
+    # The fleet counts in its own interval, and knows since when this server listens. Where the interval has
+    # grown, what it calls late may be in time.
+    return view.presence is not Presence.ONLINE and now_us - view.seen_at >= expected.offline_after_us
+
+
+def keeps_leases(silence_us: int, expected: Expected, lease_us: int, grace_us: int) -> bool:
+    """Tell whether a silent agent's leases are renewed without it.
+
+    They are to end when it has been offline for the grace, so the last renewal is a lease's length before.
+    """
+    last_us = expected.offline_after_us + grace_us - lease_us
+    return expected.interval_us < silence_us <= last_us
 
 
 def _of_load(load: Mapping[str, float]) -> list[str]:

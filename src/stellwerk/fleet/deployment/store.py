@@ -7,15 +7,15 @@ from stellwerk.fleet.deployment.record import DeploymentAgent, Reported, Target
 
 _COLUMNS = """
 agent_id, name, version, allowed_capabilities, labels, targets, log_level, max_tasks, draining, reported,
-session_id, token_id, registered_at, updated_at, deleted_at"""
+session_id, token_id, registered_at, updated_at, deleted_at, token_capabilities"""
 _INSERT = f"""
 INSERT INTO deployment_agents ({_COLUMNS})
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT DO NOTHING RETURNING agent_id"""
 _UPDATE = """
 UPDATE deployment_agents SET name = $2, version = $3, allowed_capabilities = $4, labels = $5, targets = $6,
     log_level = $7, max_tasks = $8, draining = $9, reported = $10, session_id = $11, token_id = $12,
-    registered_at = $13, updated_at = $14, deleted_at = $15
+    registered_at = $13, updated_at = $14, deleted_at = $15, token_capabilities = $16
 WHERE agent_id = $1"""
 _READ = f"SELECT {_COLUMNS} FROM deployment_agents WHERE agent_id = $1"
 _LOCKED = PerEngine(_READ, f"{_READ} FOR UPDATE")
@@ -72,6 +72,7 @@ def _values(agent: DeploymentAgent) -> tuple[Value, ...]:
         agent.registered_at,
         agent.updated_at,
         agent.deleted_at,
+        None if agent.token_capabilities is None else _json(agent.token_capabilities),
     )
 
 
@@ -92,6 +93,7 @@ def _agent(row: Row) -> DeploymentAgent:
         registered_at=row[12],
         updated_at=row[13],
         deleted_at=row[14],
+        token_capabilities=None if row[15] is None else _words.decode(row[15]),
     )
 
 

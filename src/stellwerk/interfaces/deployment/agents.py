@@ -144,7 +144,7 @@ class AgentRoutes:
     async def remove(self, call: Call[None, None]) -> Answer:
         agent = await self._deployments.find(call.path["id"])
         gone = await self._deployments.remove(call.principal, agent.agent_id)
-        await self._work.picking.part_from(holder_of(gone))
+        await self._work.parting.part_from(holder_of(gone))
         self._heartbeat.forget(gone.agent_id)
         return wire.AgentDeleted()
 

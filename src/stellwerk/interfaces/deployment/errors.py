@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from stellwerk.fleet.deployment.changing import NameTaken, UnknownDeployment
+from stellwerk.fleet.deployment.changing import BeyondToken, NameTaken, UnknownDeployment
 from stellwerk.fleet.deployment.service import ChangedMeanwhile
 from stellwerk.fleet.deployment.sessions import SessionConflict
 from stellwerk.fleet.errors import InvalidId, InvalidRegistration, OwnedByAnother, UnknownAgent
@@ -77,6 +77,7 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     RequestRefused: lambda error: Problem(400, error.code, error.detail),
     ServerKeysDenied: lambda error: Problem(400, "csr.required", str(error)),
     RevokedMeanwhile: lambda error: Problem.forbidden(str(error), Code.REVOKED.value),
+    BeyondToken: lambda error: Problem.forbidden(str(error), Reason.SCOPE.value),
     NameTaken: lambda error: Problem.conflict(str(error), "agent.name_taken"),
     OwnedByAnother: lambda error: Problem.conflict(str(error), "owned_by_another"),
     UnknownDeployment: lambda _: Problem.not_found("Agent not found", "agent.not_found"),

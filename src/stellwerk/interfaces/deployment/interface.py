@@ -24,6 +24,7 @@ from stellwerk.interfaces.deployment.agents import AgentRoutes
 from stellwerk.interfaces.deployment.callers import AGENTS, Callers
 from stellwerk.interfaces.deployment.credentials import Credentials
 from stellwerk.interfaces.deployment.delivering import Delivery
+from stellwerk.interfaces.deployment.door import Door
 from stellwerk.interfaces.deployment.errors import Refusal, refuse, render_problem
 from stellwerk.interfaces.deployment.heartbeat import HeartbeatRoute
 from stellwerk.interfaces.deployment.holding import Holding
@@ -31,8 +32,9 @@ from stellwerk.interfaces.deployment.joining import JoiningRoutes
 from stellwerk.interfaces.deployment.reports import Reports
 from stellwerk.interfaces.deployment.task_streams import TaskStreams
 from stellwerk.interfaces.deployment.tasks import TaskRoutes
+from stellwerk.interfaces.deployment.vouching import Vouching
 from stellwerk.interfaces.deployment.working import WorkingRoutes
-from stellwerk.settings import FleetSettings
+from stellwerk.settings import LimitSettings, WorkSettings
 from stellwerk.trust.certificates.service import Identities
 from stellwerk.trust.vault.service import Secrets
 from stellwerk.work.service import Work
@@ -57,6 +59,7 @@ class Deployment:
     """Makes its OpenAPI description."""
     operations: tuple[Operation, ...]
     streams: TaskStreams
+    vouching: Vouching
 
     def figures(self) -> Iterator[tuple[str, str, Callable[[], float], dict[str, str]]]:
         """List figures for the metrics: name, what it is, how to read it, labels."""
@@ -64,11 +67,13 @@ class Deployment:
         yield "websocket_connections", words, lambda: float(len(self.streams)), {"of": "deployment_agents"}
 
     async def start(self) -> None:
-        """Begin to look after streams; may be called more than once."""
+        """Begin to look after streams and the silent; may be called more than once."""
         self.streams.start()
+        await self.vouching.start()
 
     async def stop(self, limit_s: float) -> None:
         """Close the streams; may be called more than once."""
+        await self.vouching.stop()
         await self.streams.stop(limit_s)
 
 
@@ -80,7 +85,8 @@ def build(
     work: Work,
     database: Database,
     clock: Clock,
-    fleet_settings: FleetSettings,
+    limits: LimitSettings,
+    work_settings: WorkSettings,
     observer: Observer | None = None,
 ) -> Deployment:
     """Assemble the interface. `observer` is told of every answer."""
@@ -91,7 +97,7 @@ def build(
     streams = TaskStreams(
         deployments, identities, work, holding=holding, delivery=delivery, reports=reports, clock=clock
     )
-    joining = JoiningRoutes(deployments, identities, work, fleet_settings)
+    joining = JoiningRoutes(deployments, identities, work)
     heartbeat = HeartbeatRoute(
         deployments,
         identities,
@@ -127,13 +133,14 @@ def build(
 
     interface = Interface(
         NAME,
-        Router(endpoints, render_problem, Streams(streams)),
+        Door(Router(endpoints, render_problem, Streams(streams)), limits.failed_logins_per_min, clock),
         render_problem,
         owns,
         public=frozenset(one.path for one in operations if one.scope is None and one.check is None),
         recognise=Callers(identities).recognise,
     )
-    return Deployment(interface, document, operations, streams)
+    vouching = Vouching(deployments, work, work_settings.lease_s)
+    return Deployment(interface, document, operations, streams, vouching)
 
 
 def owns(path: str) -> int:

@@ -11,27 +11,23 @@ from stellwerk.interfaces.deployment.callers import agent_of, own_identity
 from stellwerk.interfaces.deployment.holding import holder_of
 from stellwerk.interfaces.deployment.wire import agents as wire
 from stellwerk.interfaces.deployment.words import stamp
-from stellwerk.settings import FleetSettings
 from stellwerk.trust.certificates.service import Identities, Issued
 from stellwerk.trust.enrolment.tokens import Reason, TokenRefused
 from stellwerk.work.service import Work
 
 TOKEN_HEADERS = (b"x-agent-token", b"x-registration-token")
 PEM = "application/x-pem-file"
-POLL_S = 5
+POLL_S = 5.0
 """How often an agent without a stream may look for tasks."""
 
 
 class JoiningRoutes:
     """See the module."""
 
-    def __init__(
-        self, deployments: Deployments, identities: Identities, work: Work, settings: FleetSettings
-    ) -> None:
+    def __init__(self, deployments: Deployments, identities: Identities, work: Work) -> None:
         self._deployments = deployments
         self._identities = identities
         self._work = work
-        self._interval_s = int(settings.heartbeat_interval_s)
 
     def operations(self) -> list[Operation]:
         """List the routes."""
@@ -100,7 +96,7 @@ class JoiningRoutes:
         enrolled = await self._deployments.enrol(token, applicant, body.csr)
         agent, issued = enrolled.created, enrolled.issued
         if enrolled.admission.replaces is not None and not enrolled.admission.repeated:
-            await self._work.picking.part_from(holder_of(agent))
+            await self._work.parting.part_from(holder_of(agent), succeeded=True)
         ticket, _ = self._identities.ticket(self._identities.identity_of(issued))
         return wire.AgentRegistered(
             agent_id=agent.agent_id, token=ticket, config=self.config(agent), certificate=certificate(issued)
@@ -119,8 +115,8 @@ class JoiningRoutes:
     def config(self, agent: DeploymentAgent) -> wire.Config:
         """Say what the agent is to do."""
         return wire.Config(
-            heartbeat_interval=self._interval_s,
-            task_poll_interval=POLL_S,
+            heartbeat_interval=self._deployments.interval_s(),
+            task_poll_interval=self._deployments.poll_s(POLL_S),
             log_level=agent.log_level,
             certificate_renew_after=self._identities.renew_after_s,
         )

@@ -13,6 +13,7 @@ from stellwerk.interfaces.deployment.wire import administration, agents, tasks
 from stellwerk.interfaces.deployment.words import stamp, stamp_or_none, status_of
 from stellwerk.trust.certificates.record import Record
 from stellwerk.trust.enrolment.tokens import RegistrationToken
+from stellwerk.work.late import LateResult
 from stellwerk.work.task import Assignment, Task
 
 NULL = msgspec.Raw(b"null")
@@ -51,6 +52,7 @@ def agent_in_full(
     return agents.Agent(
         **{name: getattr(row, name) for name in row.__struct_fields__},
         allowed_capabilities=agent.allowed_capabilities,
+        token_capabilities=agent.token_capabilities,
         detected_capabilities=agent.reported.capabilities,
         max_tasks=agent.max_tasks,
         running_tasks=agent.reported.running_tasks,
@@ -100,8 +102,8 @@ def task_row(task: Task) -> tasks.TaskRow:
     )
 
 
-def task_in_full(task: Task) -> tasks.Task:
-    """Show everything about a task; credentials as references."""
+def task_in_full(task: Task, late: LateResult | None) -> tasks.Task:
+    """Show everything about a task; credentials as references. `late` is what came when it was given up."""
     row = task_row(task)
     return tasks.Task(
         **{name: getattr(row, name) for name in row.__struct_fields__},
@@ -109,6 +111,13 @@ def task_in_full(task: Task) -> tasks.Task:
         credentials=references_of(task.requirements or "{}"),
         result=raw(task.result),
         error=raw(task.error),
+        late_result=None if late is None else _late(late),
+    )
+
+
+def _late(late: LateResult) -> tasks.LateResult:
+    return tasks.LateResult(
+        attempt=late.attempt, received_at=stamp(late.received_at), outcome=raw(late.outcome)
     )
 
 

@@ -17,8 +17,9 @@ from stellwerk.interfaces.deployment.credentials import Credentials, Masks
 from stellwerk.interfaces.deployment.wire.frames import TaskCompleted, TaskLog
 from stellwerk.interfaces.deployment.wire.tasks import LOG_LINES, CompleteTask, LogLine, TaskError
 from stellwerk.work import task as work_task
-from stellwerk.work.refusals import LeaseLost, NotPossible, NotYours
+from stellwerk.work.refusals import ConflictingResult, LeaseLost, NotPossible, NotYours
 from stellwerk.work.service import Work
+from stellwerk.work.states import State
 from stellwerk.work.task import Holder, Settled, Standing
 
 T = TypeVar("T")
@@ -48,9 +49,14 @@ class Reports:
     async def accept(self, holder: Holder, task_id: str, lease: int | None) -> Standing:
         """Begin a task, durably. Raises Problem (410) for one that was cancelled meanwhile."""
         fence, _ = await self._known(holder, task_id, lease)
-        standing = await self._explained(holder, task_id, self._work.acknowledge(holder, task_id, fence))
+        try:
+            standing = await self._explained(holder, task_id, self._work.acknowledge(holder, task_id, fence))
+        except LeaseLost as lost:
+            if lost.state == State.CANCELLED:
+                raise _cancelled(task_id) from None
+            raise
         if standing.stop_asked:
-            raise Problem(410, "task.cancelled", f"Task {task_id!r} was cancelled; do not begin it")
+            raise _cancelled(task_id)
         return standing
 
     async def progress(
@@ -79,7 +85,15 @@ class Reports:
         if (writing := self._writing.get(task_id)) is not None:
             # Reports are written in order. One that is refused is no loss: the end says what holds.
             await asyncio.wait({writing})
-        settled = await self._explained(holder, task_id, self._settle(holder, task_id, fence, said, masks))
+        try:
+            settled = await self._explained(
+                holder, task_id, self._settle(holder, task_id, fence, said, masks)
+            )
+        except (LeaseLost, ConflictingResult):
+            # The task ended without its holder. What it says now changes nothing, and is worth knowing.
+            if not await self._work.late.keep(holder, task_id, fence, _outcome(said, masks)):
+                raise
+            settled = Settled(task_id, (await self._work.get(task_id)).state, late=True)
         self._lines.pop(task_id, None)
         return settled
 
@@ -99,18 +113,12 @@ class Reports:
                 return await self._work.confirm_cancelled(holder, task_id, fence)
             except NotPossible:
                 pass  # It stopped of its own accord: its task has failed.
-        error = said.error or FAILED
-        if isinstance(error, str):
-            error = TaskError(message=error)
-        message = masks.hide(error.message)
-        shown: dict[str, Any] = {"type": error.type, "message": message, "retriable": error.retriable}
-        if result != "null":
-            shown["result"] = msgspec.Raw(result.encode())
+        error = _error_of(said)
         return await self._work.fail(
             holder,
             task_id,
             fence,
-            msgspec.json.encode(shown).decode(),
+            msgspec.json.encode(_shown(error, result, masks)).decode(),
             retryable=error.retriable and not said.timed_out,
             timed_out=said.timed_out,
         )
@@ -168,3 +176,33 @@ class Reports:
             if (await self._work.get(task_id)).holder_group != holder.group:
                 raise NotYours(task_id) from None
             raise
+
+
+def _cancelled(task_id: str) -> Problem:
+    return Problem(410, "task.cancelled", f"Task {task_id!r} was cancelled; do not begin it")
+
+
+def _error_of(said: Completion) -> TaskError:
+    error = said.error or FAILED
+    return TaskError(message=error) if isinstance(error, str) else error
+
+
+def _shown(error: TaskError, result: str, masks: Masks) -> dict[str, Any]:
+    """Write an error as it is kept, with what is known all the same."""
+    shown: dict[str, Any] = {
+        "type": error.type,
+        "message": masks.hide(error.message),
+        "retriable": error.retriable,
+    }
+    return shown if result == "null" else {**shown, "result": msgspec.Raw(result.encode())}
+
+
+def _outcome(said: Completion, masks: Masks) -> str:
+    """Write all that a completion says, as one text."""
+    result = masks.hide(bytes(said.result).decode())
+    told: dict[str, Any] = {"success": said.success}
+    if said.success:
+        told["result"] = msgspec.Raw(result.encode())
+    else:
+        told["error"] = _shown(_error_of(said), result, masks)
+    return msgspec.json.encode(told).decode()

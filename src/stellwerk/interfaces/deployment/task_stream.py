@@ -7,6 +7,10 @@ know and that had not begun is sent again; one that had begun and may be repeate
 not ends as lost in its time. Without `hello` the deadlines decide. Heartbeats go on over HTTP while the
 stream stands, so its end shortens no lease.
 
+An agent that neither asked for the subprotocol nor said `hello` knows only the published frames, and
+acknowledges nothing: what it is sent counts as begun before it leaves. A pong is a sign of life like a
+heartbeat; nothing else on the stream is.
+
 Close codes: 4400 too many faulty messages, 4401 the certificate has ended, 4403 the agent was removed, 4408
 the peer does not read, 4409 a newer stream took over, 4429 flooding, 1012 the server stops.
 """
@@ -20,9 +24,13 @@ import structlog
 
 from stellwerk.clock import Clock
 from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.fleet.deployment.changing import UnknownDeployment
 from stellwerk.fleet.deployment.record import DeploymentAgent
+from stellwerk.fleet.deployment.service import Deployments
+from stellwerk.fleet.deployment.sessions import SessionConflict
 from stellwerk.http.duplex import Duplex, Receive, Send, Steps
 from stellwerk.http.limits import Rate
+from stellwerk.http.problem import Problem
 from stellwerk.interfaces.deployment.delivering import Delivery
 from stellwerk.interfaces.deployment.errors import refuse
 from stellwerk.interfaces.deployment.reports import Reports, Written
@@ -40,7 +48,8 @@ FAULTS = 20
 FRAME_BYTES = 1_310_720
 """A result of 1 MiB with its envelope."""
 LINES_PER_S, LINES_BURST = 200.0, 1_000
-"""Log lines of one agent; what is beyond is dropped, and counted in the log."""
+"""Log lines of one task; what is beyond is dropped, and one line says so."""
+DROPPED = "Lines are dropped here: a task may log 200 lines a second, 1000 at once"
 FRAMES_PER_S, FRAMES_BURST = 1_000.0, 20_000
 """Frames of one agent before it counts as flooding."""
 GENERAL = ""
@@ -55,6 +64,7 @@ class Ends:
 
     work: Work
     identities: Identities
+    deployments: Deployments
     delivery: Delivery
     reports: Reports
     clock: Clock
@@ -65,10 +75,18 @@ class TaskStream:
     """One connection of one agent; also the channel of its seat."""
 
     def __init__(
-        self, ends: Ends, agent: DeploymentAgent, identity: Identity, holder: Holder, send: Send
+        self,
+        ends: Ends,
+        agent: DeploymentAgent,
+        identity: Identity,
+        *,
+        holder: Holder,
+        send: Send,
+        acknowledges: bool,
     ) -> None:
         self._work = ends.work
         self._identities = ends.identities
+        self._deployments = ends.deployments
         self._delivery = ends.delivery
         self._reports = ends.reports
         self._clock = ends.clock
@@ -76,8 +94,10 @@ class TaskStream:
         self._before: dict[str, Assignment] = {}
         self._early: set[str] | None = set()
         """Tasks delivered before the first frame was read; None from then on."""
+        self._acknowledges = acknowledges
         self._faults = 0
-        self._dropped = 0
+        self._dropping: set[str] = set()
+        """Tasks whose last line was dropped."""
         self._frames = Rate(FRAMES_PER_S, FRAMES_BURST)
         self._lines = Rate(LINES_PER_S, LINES_BURST)
         self.agent_id = agent.agent_id
@@ -111,6 +131,10 @@ class TaskStream:
         """Send a frame soon."""
         self._duplex.put(frames.encode(frame))
 
+    def pong(self) -> None:
+        """Take a sign of life."""
+        self._duplex.begin(GENERAL, self._contact)
+
     async def serve(self, receive: Receive, before: Sequence[Assignment]) -> None:
         """Serve until the connection ends; `before` are the leases of before it."""
         self._before = {one.task_id: one for one in before}
@@ -132,9 +156,9 @@ class TaskStream:
                 self.end(FLOODING, "Too many messages")
                 return
             if isinstance(frame, frames.Hello):
-                self._reconcile(frame)
-            elif not (isinstance(frame, frames.TaskLog) and self._drops_line()):
-                self._duplex.begin(frame.task_id, lambda frame=frame: self._answer(frame))  # type: ignore[misc]
+                self._greeted(frame)
+            elif (kept := self._kept(frame)) is not None:
+                self._duplex.begin(frame.task_id, lambda kept=kept: self._answer(kept))  # type: ignore[misc]
             self._before, self._early = {}, None
 
     def _decode(self, message: Mapping[str, Any]) -> list[frames.Incoming]:
@@ -150,13 +174,32 @@ class TaskStream:
                 self.end(FAULTY, "Too many faulty messages")
             return []
 
-    def _drops_line(self) -> bool:
-        if not self._lines.take(self.agent_id, self._clock.now_us()):
-            return False
-        self._dropped += 1
-        if self._dropped in (1, 1_000):
-            log.warning("log lines of an agent come too fast and are dropped", agent=self.holder.group)
-        return True
+    def _kept(self, frame: frames.Reports) -> frames.Reports | None:
+        """Return the report, or what stands for the first of many lines that are dropped; None for those."""
+        if not isinstance(frame, frames.TaskLog):
+            return frame
+        if not self._lines.take(frame.task_id, self._clock.now_us()):
+            self._dropping.discard(frame.task_id)
+            return frame
+        if frame.task_id in self._dropping:
+            return None
+        self._dropping.add(frame.task_id)
+        return msgspec.structs.replace(frame, message=DROPPED, level="warning")
+
+    def _greeted(self, hello: frames.Hello) -> None:
+        self._acknowledges = True
+        try:
+            self._deployments.speak(self.agent_id, hello.instance_id)
+        except SessionConflict as conflict:
+            self.end(REPLACED, str(conflict))
+            return
+        self._reconcile(hello)
+
+    async def _contact(self) -> None:
+        try:
+            await self._deployments.contact(self.agent_id)
+        except (UnknownDeployment, DatabaseUnavailable) as error:
+            log.info("a sign of life was not taken", agent=self.holder.group, detail=str(error))
 
     def _reconcile(self, hello: frames.Hello) -> None:
         running = {one.task_id for one in hello.running}
@@ -195,8 +238,17 @@ class TaskStream:
             # Not begun, so the acknowledgement deadline gives it out again.
             log.warning("a task could not be delivered", task=assignment.task_id, detail=str(error))
             return
-        if task is not None:
+        if task is not None and (self._acknowledges or await self._begun(assignment)):
             self.put(frames.TaskAssigned(task=task))
+
+    async def _begun(self, assignment: Assignment) -> bool:
+        """Begin a task for an agent that will not say that it does; tell whether it still may."""
+        try:
+            await self._reports.accept(self.holder, assignment.task_id, assignment.fence)
+        except (Problem, WorkRefused, DatabaseUnavailable) as error:
+            log.info("a task was not sent", task=assignment.task_id, detail=str(error))
+            return False
+        return True
 
     async def _answer(self, frame: frames.Reports) -> None:
         try:

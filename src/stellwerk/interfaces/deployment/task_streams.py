@@ -10,6 +10,7 @@ from stellwerk.fleet.deployment.record import DeploymentAgent
 from stellwerk.fleet.deployment.service import Deployments
 from stellwerk.http.duplex import Receive, Send
 from stellwerk.http.problem import Problem
+from stellwerk.http.websocket import ON_PONG
 from stellwerk.interfaces.deployment.callers import own_identity
 from stellwerk.interfaces.deployment.delivering import Delivery
 from stellwerk.interfaces.deployment.holding import NO_CAP, Holding, holder_of
@@ -45,7 +46,7 @@ class TaskStreams:
         self._identities = identities
         self._work = work
         self._holding = holding
-        self._ends = Ends(work, identities, delivery, reports, clock, set())
+        self._ends = Ends(work, identities, deployments, delivery, reports, clock, set())
         self._open: dict[str, TaskStream] = {}
         self._checker: asyncio.Task[None] | None = None
         self._unlisten: Callable[[], object] | None = None
@@ -90,7 +91,10 @@ class TaskStreams:
         await receive()
         offered = PROTOCOL if PROTOCOL in scope.get("subprotocols", ()) else None
         await send({"type": "websocket.accept", "subprotocol": offered})
-        stream = TaskStream(self._ends, agent, identity, holder, send)
+        stream = TaskStream(
+            self._ends, agent, identity, holder=holder, send=send, acknowledges=offered is not None
+        )
+        scope["state"][ON_PONG] = stream.pong
         replaced = self._open.get(agent_id)
         if replaced is not None:
             replaced.end(REPLACED, "A newer connection of this agent took over")

@@ -14,8 +14,10 @@ from stellwerk.interfaces.deployment.submitting import submission
 from stellwerk.interfaces.deployment.wire import tasks as wire
 from stellwerk.interfaces.deployment.words import STATES, stamp, status_of
 from stellwerk.trust.scopes import Scope
+from stellwerk.work.refusals import WorkRefused
 from stellwerk.work.service import Work
-from stellwerk.work.task import TaskFilter
+from stellwerk.work.states import State
+from stellwerk.work.task import Holder, Settled, TaskFilter
 
 encode = msgspec.json.Encoder().encode
 RETRY_AFTER_S = 30.0
@@ -116,7 +118,10 @@ class TaskRoutes:
         return Raw(encode(rows), headers=more)
 
     async def get(self, call: Call[None, None]) -> Answer:
-        return rendering.task_in_full(await self._work.get(call.path["task_id"]))
+        task = await self._work.get(call.path["task_id"])
+        # Only a task that ended without its holder can have one.
+        given_up = task.finished and status_of(task.state, task.reason) in ("lost", "timed_out")
+        return rendering.task_in_full(task, await self._work.late.find(task.task_id) if given_up else None)
 
     async def logs(self, call: Call[None, wire.LogQuery]) -> Answer:
         query = call.query
@@ -130,8 +135,21 @@ class TaskRoutes:
 
     async def cancel(self, call: Call[None, None]) -> Answer:
         settled = await self._work.cancel(call.principal, call.path["task_id"])
+        if settled.state is State.CANCELLING:
+            settled = await self._cancelled_unbegun(settled)
         status = status_of(settled.state, settled.reason)
         return wire.TaskCancelled(task_id=settled.task_id, status=status)
+
+    async def _cancelled_unbegun(self, settled: Settled) -> Settled:
+        """End what its agent has not begun at once: it may be away, and begins nothing that is cancelled."""
+        task = await self._work.get(settled.task_id)
+        holder = Holder(task.holder_group or "", task.holder_instance or "")
+        if task.started_at is not None or not self._deployments.has(holder.group):
+            return settled
+        try:
+            return await self._work.confirm_cancelled(holder, task.task_id, task.fence)
+        except WorkRefused:
+            return settled  # It has ended in the meantime.
 
     async def _ended(
         self, call: Call[wire.SubmitTask, wire.SubmitQuery], submitted: wire.TaskSubmitted

@@ -126,7 +126,7 @@ class WorkingRoutes:
     async def complete(self, call: Call[wire.CompleteTask, None]) -> Answer:
         holder = await self._holder(call)
         settled = await self._reports.complete(holder, call.path["task_id"], call.body, call.body.attempt)
-        return wire.Acknowledged(acknowledged=True, duplicate=settled.duplicate)
+        return wire.Acknowledged(acknowledged=True, duplicate=settled.duplicate, late=settled.late)
 
     async def release(self, call: Call[wire.LeaseReport | None, None]) -> Answer:
         await self._reports.release(await self._holder(call), call.path["task_id"], _lease(call))

@@ -74,6 +74,7 @@ def _admit(
         replaces=record.scope.replaces,
         token_id=record.token_id,
         created_by=record.created_by,
+        capabilities=record.scope.capabilities,
     )
 
 

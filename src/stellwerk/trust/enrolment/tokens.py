@@ -117,6 +117,8 @@ class Admission:
     token_id: str
     created_by: str
     """The principal that made the token: on its authority the agent joins."""
+    capabilities: tuple[str, ...] | None = None
+    """The only capabilities that the agent may ever have; None leaves it to operators."""
 
 
 def write_token(secret: bytes) -> str:

@@ -174,6 +174,9 @@ class Agent(AgentRow):
     """Everything about an agent."""
 
     allowed_capabilities: tuple[str, ...]
+    token_capabilities: Annotated[
+        tuple[str, ...] | None, Meta(description="What its token allows; null leaves it to operators.")
+    ]
     detected_capabilities: tuple[str, ...] | None
     max_tasks: int | None
     running_tasks: int

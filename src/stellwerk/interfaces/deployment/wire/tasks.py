@@ -110,6 +110,9 @@ class CompleteTask(LeaseReport, kw_only=True):
 class Acknowledged(Wire, omit_defaults=True):
     acknowledged: bool
     duplicate: Annotated[bool, Meta(description="The same had been said before.")] = False
+    late: Annotated[
+        bool, Meta(description="Kept as the task's `lateResult`: the task had been given up and stays so.")
+    ] = False
 
 
 class Selector(Wire):
@@ -199,6 +202,14 @@ class TaskRow(Wire):
     timeout: float | None
 
 
+class LateResult(Wire):
+    """What the agent said when the task had been given up (`lost`, `timed_out`)."""
+
+    attempt: int
+    received_at: Timestamp
+    outcome: Annotated[msgspec.Raw, Meta(extra_json_schema=ANY_OBJECT)]
+
+
 class Task(TaskRow):
     """Everything about a task but the values of its credentials."""
 
@@ -206,6 +217,7 @@ class Task(TaskRow):
     credentials: dict[str, str]
     result: Annotated[msgspec.Raw, Meta(extra_json_schema=ANYTHING)]
     error: Annotated[msgspec.Raw, Meta(extra_json_schema=ANYTHING)]
+    late_result: LateResult | None
 
 
 class TaskQuery(Wire):
