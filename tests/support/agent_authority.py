@@ -63,6 +63,14 @@ class TestAuthority:
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         return self._sign(subject, key, since, since + datetime.timedelta(seconds=life_s), [usage])
 
+    def write_agent(self, path: Path, since_s: float = -60.0, life_s: float = 86_400.0) -> None:
+        """Write key and certificate of an agent into one file; `since_s` from now it begins."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        since = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=since_s)
+        certificate = self.sign_agent(path.stem, key.public_key(), since, life_s)
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
+
     def write_server(self, path: Path) -> None:
         """Write key and certificate for 127.0.0.1 into one file."""
         key = ec.generate_private_key(ec.SECP256R1())

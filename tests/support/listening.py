@@ -247,7 +247,9 @@ async def listening(
         bodies=Bodies(limits),
         audit=audit,
     )
-    serving = Serving(limits, AccessSettings(), Connections(limits.connections), stop_timeout_s, SystemClock())
+    serving = Serving(
+        limits, AccessSettings(), Connections(limits.connections), stop_timeout_s, SystemClock()
+    )
     listener = Listener("main", bind("127.0.0.1", 0), gate, serving, tls)
     await listener.start()
     async with aiohttp.ClientSession() as session:

@@ -2,9 +2,10 @@
 
 Theory of operation. The event loop's own server counts nothing before a handshake is done, so peers that
 connect and stay silent could take every file descriptor. Here sockets are accepted by hand, a few in each
-turn of the loop, so that handshakes under way get on in between: a fleet that comes back all at once is
-accepted as fast as it is served. When there are too many, the oldest is cut: an honest one is done in
-milliseconds, so what has waited longest is what waits for ever.
+turn of the loop, so that handshakes under way get on in between. When there are too many, the oldest is cut
+if it has had the time that an honest one needs; else nothing is accepted until it has, or one is done. So
+silent peers cost the others half a second at most, and a fleet that comes back all at once waits in the
+kernel's queue instead of being cut.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from collections.abc import Callable
 import structlog
 
 AT_ONCE = 16
+HONEST_S = 0.5
+"""An honest handshake takes milliseconds of work and one round trip."""
 PAUSE_S = 1.0
 """Without file descriptors nothing is accepted for so long."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -42,11 +45,14 @@ class Handshakes:
         self._limit_s = limit_s
         self._bound = bound
         self._loop = asyncio.get_running_loop()
-        self._under_way: dict[asyncio.Task[None], None] = {}
+        self._under_way: dict[asyncio.Task[None], float] = {}
+        """With the loop's time of each beginning, oldest first."""
+        self._paused: asyncio.TimerHandle | None = None
         self._closed = False
 
     def start(self) -> None:
         """Accept from now on."""
+        self._paused = None
         if not self._closed:
             self._loop.add_reader(self._listening, self._accept)
 
@@ -54,7 +60,7 @@ class Handshakes:
         """Accept nothing more and cut the handshakes under way; again is no error."""
         if not self._closed:
             self._closed = True
-            self._loop.remove_reader(self._listening)
+            self._pause(0.0)
             for task in list(self._under_way):
                 task.cancel()
 
@@ -68,6 +74,8 @@ class Handshakes:
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
+            if len(self._under_way) >= self._bound and not self._make_room():
+                return
             try:
                 connection, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -76,20 +84,36 @@ class Handshakes:
                 if error.errno not in EXHAUSTED:
                     raise
                 log.warning("no connection can be accepted", error=str(error))
-                self._loop.remove_reader(self._listening)
-                self._loop.call_later(PAUSE_S, self.start)
+                self._pause(PAUSE_S)
                 return
             connection.setblocking(False)
-            self._begin(connection)
+            task = self._loop.create_task(self._shake(connection))
+            self._under_way[task] = self._loop.time()
+            task.add_done_callback(self._done)
 
-    def _begin(self, connection: socket.socket) -> None:
-        if len(self._under_way) >= self._bound:
-            oldest = next(iter(self._under_way))
-            del self._under_way[oldest]
-            oldest.cancel()
-        task = self._loop.create_task(self._shake(connection))
-        self._under_way[task] = None
-        task.add_done_callback(lambda done: self._under_way.pop(done, None))
+    def _make_room(self) -> bool:
+        """Cut the oldest, or pause until that may be done."""
+        oldest, began = next(iter(self._under_way.items()))
+        left_s = began + HONEST_S - self._loop.time()
+        if left_s > 0:
+            self._pause(left_s)
+            return False
+        del self._under_way[oldest]
+        oldest.cancel()
+        return True
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        was_full = len(self._under_way) >= self._bound
+        self._under_way.pop(task, None)
+        if was_full and self._paused is not None:
+            self._paused.cancel()
+            self.start()
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listening)
+        if self._paused is not None:
+            self._paused.cancel()
+        self._paused = self._loop.call_later(seconds, self.start)
 
     async def _shake(self, connection: socket.socket) -> None:
         try:

@@ -22,6 +22,8 @@ import structlog
 LOOK_S = 2.0
 NO_CHECK_TIME = 0x200000
 """OpenSSL's `X509_V_FLAG_NO_CHECK_TIME`, which Python does not name."""
+ANSWERED = frozenset({"CERTIFICATE_VERIFY_FAILED", "UNSUPPORTED_PROTOCOL"})
+"""Why handshakes fail whose peers speak TLS and would act on the reason."""
 
 log = structlog.get_logger()
 
@@ -128,10 +130,8 @@ class Handshake(ssl.SSLObject):
         """Go on with the handshake; fail at the second call after it failed."""
         try:
             super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLSyscallError):
-            raise
         except ssl.SSLError as error:
-            if self._failed:
+            if self._failed or error.reason not in ANSWERED:
                 raise
             self._failed = True
             raise ssl.SSLWantReadError from error

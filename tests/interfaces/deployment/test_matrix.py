@@ -1,5 +1,5 @@
-"""Every operation × {no certificate, the agent on itself, another agent, revoked, expired, superseded, foreign
-authority, wrong purpose, operators}, over real TLS."""
+"""Every operation × {no certificate, the agent on itself, another agent, revoked, expired, superseded,
+foreign authority, wrong purpose, operators}, over real TLS."""
 
 import asyncio
 import ssl
