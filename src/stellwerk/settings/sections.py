@@ -149,7 +149,7 @@ class LimitSettings:
     handshake_s: float = 10.0
     """How long a TLS handshake may take: some round trips on the slowest line."""
     handshakes: int = 1_024
-    """TLS handshakes under way at a time; beyond, the oldest is cut. Honest ones take milliseconds."""
+    """TLS handshakes under way at a time; beyond, those that are slow are cut."""
     requests_per_s: float = 0.0
     """Rate of requests per principal; 0 is unlimited, the published interface's behaviour."""
     request_burst: int = 100
