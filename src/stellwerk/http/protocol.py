@@ -79,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         tls = shown_on(transport, self.clock.now_us())
         host = self.client[0] if self.client else ""
-        self.app = self.forwarding.apply(with_peer(self.app, tls), host, tls)
+        self.app = with_peer(self.forwarding.apply(self.app, host, tls), tls)
         if self.open_connections.exceeded:
             transport.write(TOO_MANY)
             transport.close()

@@ -67,7 +67,9 @@ class Callers:
         if tls.get("forwarded"):
             # The proxy proved the certificate; the token proves that the agent speaks through it.
             token = authorization[len(BEARER) :] if authorization[: len(BEARER)].lower() == BEARER else b""
-            return await self._identities.identify_ticket(token.decode("latin-1"), certificate)
+            # An agent that was away for longer than its token lives could not come back without its own.
+            ended = scope["path"] == f"{AGENTS}token"
+            return await self._identities.identify_ticket(token.decode("latin-1"), certificate, ended=ended)
         return await self._identities.identify(
             certificate, renewing=renewing, connected_at=tls.get("connected_at")
         )

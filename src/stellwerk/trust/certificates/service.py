@@ -245,9 +245,14 @@ class Identities:
             state=record.state,
         )
 
-    async def identify_ticket(self, token: str, certificate: bytes) -> Identity | Refused:
-        """Like `identify`, for a token together with the certificate that a proxy forwards."""
-        ticket = self._authorities.tickets.read(token, self._clock.now_us())
+    async def identify_ticket(
+        self, token: str, certificate: bytes, *, ended: bool = False
+    ) -> Identity | Refused:
+        """Like `identify`, for a token together with the certificate that a proxy forwards.
+
+        `ended` also takes a token whose time is over, as long as its certificate is good: for a new token.
+        """
+        ticket = self._authorities.tickets.read(token, self._clock.now_us(), ended=ended)
         if isinstance(ticket, Refused):
             return ticket
         identity = await self._recognition.identify(certificate)
