@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: opened databases of both engines."""
+"""Fixtures that all tests share: opened databases of both engines, a container engine."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 
 from stellwerk.database.database import Database, open_database
 from stellwerk.settings import DatabaseSettings
+from support.container_lab import Lab, NoEngine, open_lab
 from support.postgres import NoPostgres, PostgresServer
 
 ENGINES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -50,3 +51,23 @@ async def database(database_url: str, tmp_path: Path) -> AsyncIterator[Database]
     opened = await open_database(database_url, data_dir=tmp_path / "data", settings=DatabaseSettings())
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def lab_or_reason() -> Iterator[Lab | NoEngine]:
+    """A container engine and a registry for the whole session, or why there is none."""
+    try:
+        found = open_lab()
+    except NoEngine as reason:
+        yield reason
+        return
+    yield found
+    found.take_down()
+
+
+@pytest.fixture
+def lab(lab_or_reason: Lab | NoEngine) -> Lab:
+    """The engine and the registry; without them the test is skipped."""
+    if isinstance(lab_or_reason, NoEngine):
+        pytest.skip(f"no container engine: {lab_or_reason}")
+    return lab_or_reason

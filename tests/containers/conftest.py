@@ -1,8 +1,8 @@
-"""Fixtures over a real container engine: the lab, the executors, and a test's own container names."""
+"""Fixtures over a real container engine: the executors, and a test's own container names."""
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,7 @@ from stellwerk.agent.executors import available
 from stellwerk.agent.executors.engine import Engine, open_engine
 from stellwerk.agent.executors.executor import Executor, Job, Result
 from stellwerk.agent.executors.settings import ExecutorSettings
-from support.container_lab import Lab, NoEngine, open_lab
-
-
-@pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """The engine and the registry."""
-    try:
-        found = open_lab()
-    except NoEngine as reason:
-        pytest.skip(f"no container engine: {reason}")
-    yield found
-    found.take_down()
+from support.container_lab import Lab
 
 
 @dataclass

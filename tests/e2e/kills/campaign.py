@@ -80,7 +80,7 @@ class Campaign:
             self.one_round()
         self.server.wait_ready()
         submitters.stop()
-        undrained = self.drain()
+        undrained = drain(self.server, DRAIN_LIMIT_S)
         for worker in self.workers.values():
             worker.stop()
         return Report(rounds, self.kills, submitters.refused, undrained)
@@ -122,22 +122,25 @@ class Campaign:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
         self.workers[name] = Process(command, self.folder / f"{name}.log", environment=environment)
 
-    def drain(self) -> str:
-        """Wait until every task is finished; otherwise say what is left."""
-        limit = time.monotonic() + DRAIN_LIMIT_S
-        while True:
-            left = {state: self.some(state) for state in UNFINISHED}
-            if not any(left.values()):
-                return ""
-            if time.monotonic() > limit:
-                return f"unfinished after {DRAIN_LIMIT_S:.0f} s: {left}"
-            time.sleep(0.2)
-
-    def some(self, state: str) -> list[str]:
-        page = call(self.server, "GET", f"/tasks?state={state}&limit=5")
-        return [task["task_id"] for task in page["tasks"]]
-
     def close(self) -> None:
         for worker in self.workers.values():
             worker.kill()
         self.server.kill()
+
+
+def drain(server: Server, limit_s: float) -> str:
+    """Wait until every task is finished; otherwise say what is left."""
+    until = time.monotonic() + limit_s
+    while True:
+        left = {state: some(server, state) for state in UNFINISHED}
+        if not any(left.values()):
+            return ""
+        if time.monotonic() > until:
+            return f"unfinished after {limit_s:.0f} s: {left}"
+        time.sleep(0.2)
+
+
+def some(server: Server, state: str) -> list[str]:
+    """Return some tasks in a state."""
+    page = call(server, "GET", f"/tasks?state={state}&limit=5")
+    return [task["task_id"] for task in page["tasks"]]

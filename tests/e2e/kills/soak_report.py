@@ -23,14 +23,37 @@ succeeded | failed, lost | faults | s |
 |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
-class Soak:
+class Table:
+    """One section of a report: a row a campaign, and their sums."""
+
+    def __init__(self, file: Path, introduction: str, head: str, section: str) -> None:
+        self.file = file
+        self.introduction = introduction
+        self.head = head
+        self.section = section
+        self.rows: list[list[int]] = []
+
+    def write(self) -> None:
+        """Replace this section of the file."""
+        sums = ["all", *(sum(column) for column in list(zip(*self.rows, strict=True))[1:])]
+        lines = [
+            f"| {' | '.join(f'{cell:,}' if isinstance(cell, int) else cell for cell in row)} |"
+            for row in [[str(row[0]), *row[1:]] for row in self.rows] + [sums]
+        ]
+        sections = read_sections(self.file)
+        sections[self.section] = "\n".join([self.head, *lines])
+        text = "".join(f"\n## {name}\n\n{body}\n" for name, body in sorted(sections.items()))
+        self.file.write_text(self.introduction + text)
+
+
+class Soak(Table):
     """One engine's campaigns; only campaigns without a fault get here, the others end the test."""
 
     def __init__(self, engine: str) -> None:
-        self.engine = engine
-        self.rows: list[list[int]] = []
+        super().__init__(FILE, INTRODUCTION, HEAD, engine)
 
     def add(self, seed: int, report: Report, evidence: Evidence, seconds: float) -> None:
+        """Count one campaign."""
         done = runs(evidence.executions)
         states = Counter(task.state for task in evidence.table_tasks.values())
         self.rows.append(
@@ -50,22 +73,10 @@ class Soak:
             ]
         )
 
-    def write(self) -> None:
-        """Replace this engine's section."""
-        sums = ["all", *(sum(column) for column in list(zip(*self.rows, strict=True))[1:])]
-        lines = [
-            f"| {' | '.join(f'{cell:,}' if isinstance(cell, int) else cell for cell in row)} |"
-            for row in [[str(row[0]), *row[1:]] for row in self.rows] + [sums]
-        ]
-        sections = read_sections()
-        sections[self.engine] = "\n".join([HEAD, *lines])
-        text = "".join(f"\n## {engine}\n\n{body}\n" for engine, body in sorted(sections.items()))
-        FILE.write_text(INTRODUCTION + text)
 
-
-def read_sections() -> dict[str, str]:
-    """Return the tables of the file by engine."""
-    if not FILE.exists():
+def read_sections(file: Path) -> dict[str, str]:
+    """Return the tables of a file by section."""
+    if not file.exists():
         return {}
-    parts = FILE.read_text().split("\n## ")[1:]
+    parts = file.read_text().split("\n## ")[1:]
     return {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in parts}

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from typing import Any
 
 from e2e.kills.claim_worker import Wire
 from e2e.kills.ledger import Acknowledged, Ledger
@@ -17,7 +18,13 @@ PAUSE_S = (0.005, 0.04)
 
 
 class Submitters:
-    """Some threads; every intent has a key, and is repeated with it until there is an answer."""
+    """Some threads; every intent has a key, and is repeated with it until there is an answer.
+
+    What is submitted, and where, is a subclass's to change.
+    """
+
+    path = "/tasks/submit"
+    pause_s = PAUSE_S
 
     def __init__(self, server: str, ledger: Ledger, seed: int, threads: int = 3) -> None:
         self.server = server
@@ -48,16 +55,28 @@ class Submitters:
         while not self.stopping.is_set():
             key = f"intent-{name}-{number}"
             number += 1
-            body = submission(chance, key)
+            body, repeatable = self.draw(chance, key)
+            task_id = ""
             for _ in range(2 if chance.random() < TWICE_SHARE else 1):
-                status, answer = wire.post("/tasks/submit", body)
-                if status != 200:
+                status, answer = wire.post(self.path, body)
+                if not 200 <= status < 300:
                     self.refused.append(f"{key}: {status} {answer}")
                     continue
+                task_id = answer.get("task_id") or answer["taskId"]
                 with self.writing:
-                    self.ledger.write(Acknowledged(key, answer["task_id"], bool(body["repeatable"])))
+                    self.ledger.write(Acknowledged(key, task_id, repeatable))
                     self.acknowledged += 1
-            time.sleep(chance.uniform(*PAUSE_S))
+            if task_id:
+                self.submitted(wire, chance, task_id)
+            time.sleep(chance.uniform(*self.pause_s))
+
+    def draw(self, chance: random.Random, key: str) -> tuple[dict[str, Any], bool]:
+        """Draw a submission; tell also whether its task is repeatable."""
+        body = submission(chance, key)
+        return body, bool(body["repeatable"])
+
+    def submitted(self, wire: Wire, chance: random.Random, task_id: str) -> None:
+        """Do what follows an acknowledged submission."""
 
 
 def submission(chance: random.Random, key: str) -> dict[str, object]:
