@@ -7,6 +7,7 @@ from typing import Final
 
 from stellwerk.agent.executors.compose import Compose
 from stellwerk.agent.executors.docker import DockerPull, DockerStop
+from stellwerk.agent.executors.docker_restart import DockerRestart
 from stellwerk.agent.executors.docker_run import DockerRun
 from stellwerk.agent.executors.executor import Executor
 from stellwerk.agent.executors.health_check import HealthCheck
@@ -31,6 +32,7 @@ def available(settings: ExecutorSettings) -> dict[str, Executor]:
         DockerPull(settings, turns),
         DockerRun(settings, turns),
         DockerStop(settings, turns),
+        DockerRestart(settings, turns),
         Compose(settings, turns),
         HealthCheck(settings, turns),
         Inspect(settings, turns),
