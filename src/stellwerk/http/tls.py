@@ -12,12 +12,12 @@ certificates in the same way, else OpenSSL asks for none. Files are looked at ev
 does not fit (half written, say) leaves the old one in place and is tried again.
 """
 
-import asyncio
-import contextlib
 import ssl
 from pathlib import Path
 
 import structlog
+
+from stellwerk.loop import Loop
 
 LOOK_S = 2.0
 NO_CHECK_TIME = 0x200000
@@ -40,7 +40,7 @@ class Tls:
         self._roots: str | None = None
         self._seen = self._versions()
         self._current = self._build()
-        self._task: asyncio.Task[None] | None = None
+        self.loop = Loop("http.tls_files", self._watch)
 
     def trust(self, roots: str) -> None:
         """Ask clients for certificates of these roots (PEM), from the next handshake on.
@@ -70,16 +70,11 @@ class Tls:
 
     async def start(self) -> None:
         """Begin to watch the files; again is no error."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._watch(), name="tls-files")
+        self.loop.start()
 
     async def stop(self) -> None:
         """Stop watching; again is no error."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self.loop.stop()
 
     def reload(self) -> bool:
         """Load changed files; tell whether there were any and they fit."""
@@ -97,8 +92,7 @@ class Tls:
         return True
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
+        while await self.loop.rest(LOOK_S):
             self.reload()
 
     def _versions(self) -> tuple[Version | None, Version | None]:

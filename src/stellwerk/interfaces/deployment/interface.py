@@ -1,7 +1,7 @@
 """Assembly of the interface: routes and streams over the subjects, behind one ASGI application."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from stellwerk.interfaces.deployment.task_streams import TaskStreams
 from stellwerk.interfaces.deployment.tasks import TaskRoutes
 from stellwerk.interfaces.deployment.vouching import Vouching
 from stellwerk.interfaces.deployment.working import WorkingRoutes
+from stellwerk.loop import Loop
 from stellwerk.settings import LimitSettings, WorkSettings
 from stellwerk.trust.certificates.service import Identities
 from stellwerk.trust.vault.service import Secrets
@@ -65,6 +66,11 @@ class Deployment:
         """List figures for the metrics: name, what it is, how to read it, labels."""
         words = "Open WebSockets."
         yield "websocket_connections", words, lambda: float(len(self.streams)), {"of": "deployment_agents"}
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+        return (self.streams.loop, self.vouching.loop)
 
     async def start(self) -> None:
         """Begin to look after streams and the silent; may be called more than once."""

@@ -1,7 +1,6 @@
 """The open task-streams: who may connect, their seats, and what happens to them from outside."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from stellwerk.interfaces.deployment.reports import Reports
 from stellwerk.interfaces.deployment.task_stream import REPLACED, Ends, TaskStream
 from stellwerk.interfaces.deployment.wire import agents as wire
 from stellwerk.interfaces.deployment.wire import frames
+from stellwerk.loop import Loop
 from stellwerk.trust.certificates.judging import Code, Refused
 from stellwerk.trust.certificates.service import Identities
 from stellwerk.work.seats import Seat
@@ -48,7 +48,7 @@ class TaskStreams:
         self._holding = holding
         self._ends = Ends(work, identities, deployments, delivery, reports, clock, set())
         self._open: dict[str, TaskStream] = {}
-        self._checker: asyncio.Task[None] | None = None
+        self.loop = Loop("deployment.streams", self._check)
         self._unlisten: Callable[[], object] | None = None
         self._stopping = False
 
@@ -63,9 +63,9 @@ class TaskStreams:
     def start(self) -> None:
         """Begin to look after streams; may be called more than once."""
         self._stopping = False
-        if self._checker is None:
-            self._checker = asyncio.create_task(self._check(), name="task-streams")
+        if self._unlisten is None:
             self._unlisten = self._identities.on_revoked(self._revoked)
+        self.loop.start()
 
     async def stop(self, limit_s: float) -> None:
         """Let steps under way end and close every stream with 1012; may be called more than once."""
@@ -73,11 +73,7 @@ class TaskStreams:
         if self._unlisten is not None:
             self._unlisten()
             self._unlisten = None
-        if self._checker is not None:
-            self._checker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._checker
-            self._checker = None
+        await self.loop.stop()
         await asyncio.gather(*(stream.drain(limit_s) for stream in list(self._open.values())))
 
     async def connect(self, scope: Mapping[str, Any], receive: Receive, send: Send, agent_id: str) -> None:
@@ -137,8 +133,7 @@ class TaskStreams:
             stream.refused(Refused(Code.REVOKED, agent_id, stream.identity.serial))
 
     async def _check(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_S)
+        while await self.loop.rest(CHECK_S):
             for stream in list(self._open.values()):
                 stream.check()
                 refused = self._identities.still_valid(stream.identity)

@@ -7,14 +7,12 @@ clock. An agent that speaks decides itself which of its leases go on. The pass t
 each time, so it does not matter which replica takes it, or whether one is missed.
 """
 
-import asyncio
-import contextlib
-
 import structlog
 
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.fleet.deployment.service import Deployments
 from stellwerk.interfaces.deployment.holding import holder_of
+from stellwerk.loop import Loop
 from stellwerk.work.service import Work
 
 EVERY_S = 5.0
@@ -31,20 +29,15 @@ class Vouching:
         self._work = work
         self._lease_s = lease_s
         self._every_s = min(EVERY_S, lease_s / 6)
-        self._running: asyncio.Task[None] | None = None
+        self.loop = Loop("deployment.vouching", self._run)
 
     async def start(self) -> None:
         """Begin to look."""
-        if self._running is None:
-            self._running = asyncio.create_task(self._run(), name="vouching")
+        self.loop.start()
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._running is not None:
-            self._running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._running
-            self._running = None
+        await self.loop.stop()
 
     async def vouch(self) -> None:
         """Renew the leases of all who are silent and not given up; tests call it instead of waiting."""
@@ -52,11 +45,8 @@ class Vouching:
             await self._work.heartbeat(holder_of(agent))
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._every_s)
+        while await self.loop.rest(self._every_s):
             try:
                 await self.vouch()
             except DatabaseUnavailable as error:
                 log.warning("leases of silent agents are not renewed now", detail=error.detail)
-            except Exception:
-                log.exception("renewing the leases of silent agents failed; it is repeated")

@@ -1,11 +1,10 @@
-"""API keys, readiness, and the description of everything."""
+"""API keys, and the description of everything."""
 
 from typing import Any
 
 import pytest
 
-from stellwerk.database.errors import DatabaseUnavailable
-from stellwerk.interfaces.operations.readiness import Component, check
+from stellwerk.interfaces.coordinator import agent_sockets
 from support.plane import Caller, Plane
 
 
@@ -48,10 +47,13 @@ async def test_faulty_keys_are_refused(api: Caller):
     assert (await api.call("DELETE", "/keys/nothing")).status == 404
 
 
-async def test_revoked_key_loses_its_websocket(plane: Plane, monkeypatch: pytest.MonkeyPatch):
-    from stellwerk.interfaces.coordinator import agent_sockets
-
+@pytest.fixture
+def often_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named before the plane: the first check is put off by what holds at its start."""
     monkeypatch.setattr(agent_sockets, "CHECK_S", 0.05)
+
+
+async def test_revoked_key_loses_its_websocket(often_checked: None, plane: Plane):
     made = await plane.main.post("/keys", {"name": "w", "scopes": ["fleet:write", "tasks:work"]})
     worker = plane.main.with_key(made["key"])
     await worker.post("/agents/register", {"agent_id": "a1", "agent_type": "worker"})
@@ -60,33 +62,6 @@ async def test_revoked_key_loses_its_websocket(plane: Plane, monkeypatch: pytest
         await plane.main.delete(f"/keys/{made['key_id']}")
         await socket.receive(timeout=10)
         assert socket.close_code == 4403
-
-
-async def test_ready_names_its_parts(api: Caller):
-    ready = await api.get("/ready")
-    assert ready["status"] == "ready"
-    assert ready["components"]["database"] == {"status": "ok", "essential": True}
-    assert (await api.get("/ready?strict=true"))["status"] == "ready"
-
-
-async def test_ready_is_503_without_the_database(plane: Plane, monkeypatch: pytest.MonkeyPatch):
-    from stellwerk.database.sqlite import SqliteDatabase
-
-    async def gone(*_: object) -> None:
-        raise DatabaseUnavailable("the disk is full")
-
-    monkeypatch.setattr(SqliteDatabase, "write", gone)
-    answer = await plane.main.call("GET", "/ready")
-    assert (answer.status, answer.body["status"]) == (503, "not_ready")
-    assert answer.body["components"]["database"]["detail"] == "the disk is full"
-    assert (await plane.main.call("GET", "/health")).status == 200
-
-
-async def test_part_that_fails_in_any_way_is_not_well():
-    async def raises() -> str | None:
-        raise RuntimeError("broken")
-
-    assert (await check(Component("x", raises))).detail == "broken"
 
 
 async def test_main_listener_describes_every_interface(plane: Plane):

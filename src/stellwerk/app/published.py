@@ -1,0 +1,129 @@
+"""The interfaces over the subjects: a function for each, and one table.
+
+The operations interface is made last, because it shows the others: their figures, loops and descriptions.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from stellwerk.app.readiness import database_component, loop_component, loop_gauge
+from stellwerk.app.subjects import Subjects
+from stellwerk.http.gate import Interface
+from stellwerk.http.meter import Meter
+from stellwerk.http.tls import Tls
+from stellwerk.interfaces import coordinator, deployment, operations
+from stellwerk.interfaces.operations import Gauge
+from stellwerk.loop import Loop
+
+
+class Part(Protocol):
+    """What is started after the listeners and stopped before them, and shows how it is."""
+
+    @property
+    def interface(self) -> Interface:
+        """For the main listener."""
+
+    @property
+    def document(self) -> Callable[[], dict[str, Any]]:
+        """Makes its OpenAPI description."""
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+
+    def figures(self) -> Iterator[tuple[str, str, Callable[[], float], dict[str, str]]]:
+        """List figures for the metrics: name, what it is, how to read it, labels."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self, limit_s: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One interface. `compat` are the listeners of its own, by name."""
+
+    name: str
+    part: Part
+    compat: Mapping[str, Interface] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """All interfaces, as the listeners need them."""
+
+    parts: Sequence[Part]
+    upkeep: Interface
+    """Answers what no interface owns."""
+    by_listener: Mapping[str, Sequence[Interface]]
+
+
+def publish(subjects: Subjects, tls: Tls | None) -> Publication:
+    """Make every interface."""
+    meter = Meter()
+    published = [make(subjects, meter) for make in INTERFACES]
+    loops = [*subjects.loops(), *(loop for one in published for loop in one.part.loops)]
+    if tls is not None:
+        loops.append(tls.loop)
+    upkeep = _operations(subjects, meter, published, loops)
+    everything = (*(one.part.interface for one in published), upkeep.interface)
+    compat = {name: (own,) for one in published for name, own in one.compat.items()}
+    return Publication(
+        parts=[one.part for one in published],
+        upkeep=upkeep.interface,
+        by_listener={"main": everything, "tls": everything, **compat, "metrics": (upkeep.metrics,)},
+    )
+
+
+def _coordinator(subjects: Subjects, meter: Meter) -> Published:
+    settings = subjects.settings
+    part = coordinator.build(
+        fleet=subjects.fleet,
+        work=subjects.work,
+        journal=subjects.journal,
+        database=subjects.database,
+        outbound=subjects.outbound,
+        clock=subjects.clock,
+        fleet_settings=settings.fleet,
+        work_settings=settings.work,
+        outbound_settings=settings.outbound,
+        observer=meter,
+        still_valid=subjects.keys.still_valid,
+    )
+    return Published("coordinator", part, {"coordinator": part.compat})
+
+
+def _deployment(subjects: Subjects, meter: Meter) -> Published:
+    part = deployment.build(
+        deployments=subjects.deployments,
+        identities=subjects.identities,
+        secrets=subjects.secrets,
+        work=subjects.work,
+        database=subjects.database,
+        clock=subjects.clock,
+        limits=subjects.settings.limits,
+        work_settings=subjects.settings.work,
+        observer=meter,
+    )
+    return Published("deployment", part)
+
+
+INTERFACES: tuple[Callable[[Subjects, Meter], Published], ...] = (_coordinator, _deployment)
+
+
+def _operations(
+    subjects: Subjects, meter: Meter, published: Sequence[Published], loops: Iterable[Loop]
+) -> operations.Operations:
+    figures = [Gauge(*figure) for one in published for figure in one.part.figures()]
+    return operations.build(
+        fleet=subjects.fleet,
+        work=subjects.work,
+        journal=subjects.journal,
+        keys=subjects.keys,
+        clock=subjects.clock,
+        meter=meter,
+        components=[database_component(subjects.database), *map(loop_component, loops)],
+        gauges=[*figures, *map(loop_gauge, loops)],
+        documents={one.name: one.part.document for one in published},
+    )

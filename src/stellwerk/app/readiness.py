@@ -1,0 +1,43 @@
+"""What readiness depends on: the database, and our own loops."""
+
+from stellwerk.database.database import Database
+from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.database.unit import Add, Unit
+from stellwerk.interfaces.operations import Component, Gauge
+from stellwerk.loop import Loop
+
+
+def database_component(database: Database) -> Component:
+    """Look whether the database takes a write: a full disk or a lost leader still answers reads."""
+
+    async def check() -> str | None:
+        try:
+            await database.write(_touch)
+        except DatabaseUnavailable as error:
+            return error.detail
+        return None
+
+    return Component("database", check)
+
+
+def loop_component(loop: Loop) -> Component:
+    """Look whether a loop runs and turns."""
+
+    async def check() -> str | None:
+        return loop.wrong()
+
+    return Component(loop.name, check)
+
+
+def loop_gauge(loop: Loop) -> Gauge:
+    """Count the faults of a loop."""
+    return Gauge(
+        "loop_faults",
+        "Faults that ended a background loop, which then began again.",
+        lambda: loop.faults,
+        {"loop": loop.name},
+    )
+
+
+def _touch() -> Unit[None]:
+    yield Add("ready.checks", 1)

@@ -1,0 +1,106 @@
+"""The subjects, in the order in which they start: each may use those above it."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stellwerk.app.errors import CannotStart
+from stellwerk.clock import Clock
+from stellwerk.database.database import Database
+from stellwerk.fleet.deployment.service import Deployments
+from stellwerk.fleet.service import Fleet
+from stellwerk.http.audit import RefusalAudit
+from stellwerk.http.outbound import Outbound
+from stellwerk.journal.pruning import Pruner
+from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
+from stellwerk.settings import Settings
+from stellwerk.trust.authority.roots import RootUnusable
+from stellwerk.trust.certificates.service import LOOPBACK, Identities
+from stellwerk.trust.service import Keys
+from stellwerk.trust.vault.cipher import KeyUnusable, load_key
+from stellwerk.trust.vault.service import Secrets
+from stellwerk.work.service import Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subjects:
+    """Everything that interfaces stand over, started."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    journal: Journal
+    pruner: Pruner
+    keys: Keys
+    fleet: Fleet
+    work: Work
+    audit: RefusalAudit
+    outbound: Outbound
+    identities: Identities
+    secrets: Secrets
+    deployments: Deployments
+
+    def loops(self) -> Iterator[Loop]:
+        """Go through all that runs in the background."""
+        for subject in (self.journal, self.keys, self.fleet, self.work, self.identities):
+            yield from subject.loops
+        yield self.pruner.loop
+        yield self.audit.loop
+
+
+async def start_subjects(
+    starting: contextlib.AsyncExitStack, database: Database, settings: Settings, clock: Clock
+) -> Subjects:
+    """Make and start them; `starting` stops them in the opposite order. Raises CannotStart."""
+    journal = Journal(database, settings.journal, clock)
+    starting.push_async_callback(journal.stop)
+    keys = Keys(database, journal, settings.access, clock)
+    fleet = Fleet(database, journal, settings.fleet, clock)
+    work = Work(database, journal, fleet, settings.work, clock)
+    audit = RefusalAudit(journal, clock)
+    pruner = Pruner(database, journal, clock, holder=uuid.uuid4().hex)
+    outbound = Outbound(settings.outbound)
+    for subject in (keys, fleet, work, audit, pruner, outbound):
+        await subject.start()
+        starting.push_async_callback(subject.stop)
+    identities = _identities(database, journal, settings, clock)
+    key = await _open_authority(starting, identities, settings)
+    deployments = Deployments(database, journal, fleet, identities, settings=settings.fleet, clock=clock)
+    await deployments.start()
+    return Subjects(
+        settings=settings,
+        clock=clock,
+        database=database,
+        journal=journal,
+        pruner=pruner,
+        keys=keys,
+        fleet=fleet,
+        work=work,
+        audit=audit,
+        outbound=outbound,
+        identities=identities,
+        secrets=Secrets(database, journal, key, clock),
+        deployments=deployments,
+    )
+
+
+def _identities(database: Database, journal: Journal, settings: Settings, clock: Clock) -> Identities:
+    names = dict.fromkeys((*LOOPBACK, settings.server.host, *settings.server.names))
+    return Identities(database, journal, settings.trust, settings.data_dir, clock, server_names=tuple(names))
+
+
+async def _open_authority(
+    starting: contextlib.AsyncExitStack, identities: Identities, settings: Settings
+) -> bytes:
+    """Start the authority; return the key of the secrets at rest."""
+    folder = settings.trust.authority_dir or settings.data_dir / "authority"
+    try:
+        await identities.start()
+        starting.push_async_callback(identities.stop)
+        # Beside the roots, because replicas share that folder.
+        return await asyncio.to_thread(load_key, folder / "secrets.key")
+    except (RootUnusable, KeyUnusable, OSError) as error:
+        raise CannotStart(str(error)) from error
