@@ -19,8 +19,9 @@ REFERENCE = "#/components/schemas/{name}"
 SECURITY: list[JsonObject] = [{}, {"bearer": []}, {"key": []}]
 """Also none: a loopback listener may be open."""
 SCHEMES: JsonObject = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a connector's token."},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "connector": {"type": "apiKey", "in": "header", "name": "X-Connector-Token"},
     "certificate": {"type": "mutualTLS", "description": "An agent's certificate."},
 }
 ALWAYS = (400, 403, 429, 500)
@@ -104,6 +105,8 @@ def _operation(operation: Operation, schemas: _Schemas, refusal: type, not_found
     }
     if operation.scope is not None:
         described["x-required-scope"] = operation.scope.value
+    elif operation.capability is not None:
+        described["x-required-capability"] = operation.capability
     elif operation.check is not None:
         described["x-required-certificate"] = True
     if operation.description:
@@ -128,6 +131,8 @@ def _operation(operation: Operation, schemas: _Schemas, refusal: type, not_found
 
 
 def _security(operation: Operation) -> list[JsonObject]:
+    if operation.capability is not None:
+        return [{"bearer": []}, {"connector": []}]
     by_scope = [] if operation.scope is None else SECURITY
     return by_scope if operation.check is None else [*by_scope, {"certificate": []}]
 

@@ -36,6 +36,7 @@ SINGLE = (
     b"origin",
     b"authorization",
     b"x-api-key",
+    b"x-connector-token",
     b"content-type",
     b"content-length",
     b"transfer-encoding",

@@ -115,6 +115,8 @@ class Operation:
     """Detail of a 503 while the database cannot answer; None says what is wrong with the database."""
     check: "Check | None" = None
     """Authorises instead of the scope, for callers that may also, or only, show a certificate."""
+    capability: str | None = None
+    """What a connector's token must allow, where the check looks at one; for the description."""
     misses: bool = True
     """Whether an operation with a parameter in its path can answer 404."""
 
