@@ -1,4 +1,4 @@
-"""Asking one instance to end: itself, at its published `/shutdown`, or the machine that its container is on."""
+"""Asking one instance to end: itself, at its published `/shutdown`, or the machine that has its container."""
 
 import msgspec
 
