@@ -27,7 +27,7 @@ from stellwerk.fleet.model import (
     Presence,
 )
 from stellwerk.fleet.registry import Registry
-from stellwerk.fleet.reports import Report, Rows, report, write_heard, write_loads, write_outcomes
+from stellwerk.fleet.reports import Report, Rows, leave, report, write_heard, write_loads, write_outcomes
 from stellwerk.fleet.rows import to_json
 from stellwerk.fleet.turns import Turns
 from stellwerk.journal.service import Journal
@@ -76,6 +76,28 @@ class Reporting:
             return HeartbeatTaken(now_us, self._hear(view, one, now_us, load))
         said = Report(view.group, one.instance, condition, load)
         return await self._carried.through(self._commit(principal, said))
+
+    async def leave(self, principal: str, group: str, instance: str) -> None:
+        """Take the good-bye of an instance. Raises UnknownAgent, DatabaseUnavailable."""
+        await self._carried.through(self._leave(principal, group, instance))
+
+    async def _leave(self, principal: str, group: str, instance: str) -> None:
+        async with self._turns.of(group):
+            now_us = self._clock.now_us()
+            await self._database.write(lambda: leave(principal, group, instance, now_us))
+            self._journal.committed()
+            view = self._registry.get(group)
+            one = None if view is None else view.instance(instance)
+            if view is not None and one is not None:
+                score = health_score(Condition.INACTIVE, Presence.OFFLINE, one.load)
+                left = replace(
+                    one,
+                    condition=Condition.INACTIVE,
+                    presence=Presence.OFFLINE,
+                    updated_at=now_us,
+                    health_score=score,
+                )
+                self._registry.restate(view, left, tell=True)
 
     async def bring_back(self, group: str, instance: str) -> None:
         """Commit that an instance is online: it was heard while the database, or another replica, marked it

@@ -86,6 +86,22 @@ def report(principal: str | None, said: Report, now_us: int) -> Unit[tuple[Condi
     return condition, seen_at
 
 
+def leave(principal: str, group: str, instance: str, now_us: int) -> Unit[None]:
+    """Write that an instance said good-bye: offline at once, and to be ready again before it is used.
+
+    Raises UnknownAgent.
+    """
+    rows = yield Sql(_STANDING, (group, instance))
+    if not rows:
+        raise UnknownAgent(group, instance)
+    was = (Condition(rows[0][0]), Presence(rows[0][1]))
+    is_ = (Condition.INACTIVE, Presence.OFFLINE)
+    score = health_score(*is_, to_load(rows[0][3]))
+    values = (is_[0].value, is_[1].value, rows[0][2], rows[0][3], score, now_us)
+    yield Sql(_WRITE_REPORT, (group, instance, *values))
+    yield from append_many(Author(group, instance, principal).stands(was, is_), now_us)
+
+
 _FIND = """
 SELECT group_id, instance_id, seen_at, condition, load FROM fleet_instances
 WHERE dialled = {dialled} AND presence = $1 AND seen_at <= $2 ORDER BY seen_at LIMIT $3"""

@@ -188,6 +188,21 @@ class Fleet:
         caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN), through)
         await self._carried.through(self._remove(caller, group, instance))
 
+    async def leave(
+        self, principal: Principal, group: str, instance: str, *, through: str | None = None
+    ) -> None:
+        """Take the good-bye of an instance: offline at once, inactive until it says otherwise.
+
+        `through` as for `heartbeat`. Raises UnknownAgent, OwnedByAnother.
+        """
+        view = self._registry.get(group) or await self.get_fresh(group)
+        if view is None:
+            raise UnknownAgent(group)
+        if principal.id != view.owner and not principal.may(Scope.FLEET_ADMIN):
+            raise OwnedByAnother(group)
+        store.check_way(group, view.joined_through, through)
+        await self._reporting.leave(principal.id, group, instance)
+
     async def set_weights(
         self, principal: Principal, group: str, weights: Mapping[str, int], expected: str | None = None
     ) -> WeightsSet:

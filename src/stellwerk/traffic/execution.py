@@ -135,10 +135,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class OptionChanges(msgspec.Struct, frozen=True, kw_only=True):
     """What is to change; UNSET stays as it is, None goes back to the default."""
 
-    sticky: bool | None | msgspec.UnsetType = msgspec.UNSET
-    concurrency: int | None | msgspec.UnsetType = msgspec.UNSET
-    supervisor: Mapping[str, object] | None | msgspec.UnsetType = msgspec.UNSET
-    metadata: Mapping[str, object] | None | msgspec.UnsetType = msgspec.UNSET
+    sticky: bool | msgspec.UnsetType | None = msgspec.UNSET
+    concurrency: int | msgspec.UnsetType | None = msgspec.UNSET
+    supervisor: Mapping[str, object] | msgspec.UnsetType | None = msgspec.UNSET
+    metadata: Mapping[str, object] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 HealthStatus = Literal["active", "inactive", "degraded", "unknown"]

@@ -1,12 +1,28 @@
-"""The use cases of traffic behind one door: executions, versions, options."""
+"""The use cases of traffic behind one door: executions, versions, options.
 
+Theory of operation. An execution is a task that is delivered by us (`work.entrusting`): `calling` takes it
+on, `router` chooses its way, `delivering` brings it there, `giving` does the same for those that had to wait,
+and `watching` takes back what died with its process. What is in memory (flights, rotations, suspensions,
+figures) is of this process only: after a kill everything that matters is found in the database.
+"""
+
+import asyncio
 from collections.abc import Sequence
+
+import structlog
 
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
+from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
+from stellwerk.fleet.model import BASE_URL, NODES, AgentView
 from stellwerk.fleet.service import Fleet
 from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
 from stellwerk.settings import TrafficSettings
+from stellwerk.traffic import functions, store
+from stellwerk.traffic.calling import Calling
+from stellwerk.traffic.delivering import Delivery
+from stellwerk.traffic.departing import Departures
 from stellwerk.traffic.dialling import Dialler
 from stellwerk.traffic.execution import (
     Call,
@@ -18,8 +34,30 @@ from stellwerk.traffic.execution import (
     Target,
     VersionStanding,
 )
+from stellwerk.traffic.figures import Figures
+from stellwerk.traffic.flights import Flight, Flights
+from stellwerk.traffic.giving import Giver
+from stellwerk.traffic.options import AgentOptions
+from stellwerk.traffic.reporting import Reporting
+from stellwerk.traffic.resuming import resume
+from stellwerk.traffic.router import Router
+from stellwerk.traffic.showing import Traits, show_versions
+from stellwerk.traffic.watching import Watch
+from stellwerk.traffic.weights import standing
 from stellwerk.trust.principal import Principal
+from stellwerk.trust.scopes import Scope
+from stellwerk.work.grouping import Grouper
+from stellwerk.work.lifecycle import Live
 from stellwerk.work.service import Work
+from stellwerk.work.states import FINISHED, State
+from stellwerk.work.task import Holder
+
+PROMISES_APART_S = 0.5
+"""How often promises to report are written: most executions have ended by then, and need no write."""
+STOP_S = 5.0
+"""How long a stop waits for agents that are answering; what is still under way then is found at the start."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Traffic:
@@ -35,15 +73,100 @@ class Traffic:
         *,
         settings: TrafficSettings,
         clock: Clock,
-    ) -> None: ...
+    ) -> None:
+        self._database = database
+        self._fleet = fleet
+        self._work = work
+        self._settings = settings
+        self._clock = clock
+        self._flights = flights = Flights()
+        self._figures = Figures(settings.figures_s)
+        self._options = AgentOptions(database, journal, fleet, clock)
+        self._router = router = Router(fleet.get, flights.load, settings.functions)
+        self._promises: Grouper[Flight, None] = Grouper(
+            self._write_promises, most=1_000, under_way=1, apart_s=PROMISES_APART_S
+        )
+        self._departures = Departures(dialler, fleet.get)
+        self._watch = watch = Watch(
+            database,
+            fleet,
+            work,
+            flights,
+            dialler,
+            settings=settings,
+            clock=clock,
+            address_of=self._address_of,
+        )
+        self._calling = calling = Calling(
+            database,
+            work,
+            router,
+            flights,
+            settings=settings,
+            clock=clock,
+            options=self._options.of,
+            launch=self._launch,
+            has_waiting=self._has_waiting,
+        )
+        self._giver = Giver(
+            database,
+            work,
+            flights,
+            find=fleet.get,
+            choose=calling.choose,
+            limit_of=calling.limit_of,
+            launch=self._launch,
+        )
+        self._delivery = Delivery(
+            work,
+            router,
+            flights,
+            dialler,
+            settings=settings,
+            clock=clock,
+            refused=watch.refused,
+            promised=self._promised,
+            session_of=lambda flight: calling.session_of(flight.parcel),
+        )
+        self._reporting = Reporting(database, fleet, work, flights, limit_bytes=settings.answer_bytes)
+        self._delivering: set[asyncio.Task[None]] = set()
+        self._started = False
+        work.on_released(self._released)
+        fleet.on_change(self._changed)
 
     async def start(self) -> None:
         """Find what is under way and what waits, and go on with it. Idempotent."""
-        raise NotImplementedError
+        if self._started:
+            return
+        self._started = True
+        await self._options.start()
+        if self._database.engine == "sqlite":
+            # Nobody else can have sent them; with replicas, whoever hears of an instance renews its leases.
+            await resume(self._database, self._flights, self._fleet.get, self._settings, self._clock)
+        for loop in (self._giver.loop, self._watch.loop):
+            loop.start()
 
     async def stop(self) -> None:
         """Give nothing out any more; wait a moment for agents that are answering. Idempotent."""
-        raise NotImplementedError
+        if not self._started:
+            return
+        self._started = False
+        await self._giver.loop.stop()
+        await self._departures.stop()
+        await self._watch.stop()
+        if self._delivering:
+            _, late = await asyncio.wait(self._delivering, timeout=STOP_S)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        await self._promises.finish()
+        await self._options.stop()
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+        return self._giver.loop, self._watch.loop, self._options.loop
 
     # Calls
 
@@ -52,7 +175,7 @@ class Traffic:
 
         Raises UnknownTarget.
         """
-        raise NotImplementedError
+        return functions.resolve(text, self._fleet.get, lambda view: self._router.functions(view.group))
 
     async def execute(self, principal: Principal, call: Call) -> Execution:
         """Call a function and wait for the end, at most `traffic.wait_s`.
@@ -61,7 +184,7 @@ class Traffic:
         Raises UnknownTarget, UnknownVersion, NoVersion, Overloaded, InvalidCall, KeyConflict, Unreachable,
         TimedOut.
         """
-        raise NotImplementedError
+        return await self._calling.execute(principal, call)
 
     async def begin(self, principal: Principal, call: Call) -> Execution:
         """Take a call on; durable on return, delivered in the background.
@@ -69,22 +192,29 @@ class Traffic:
         It waits in the queue while no version can take it. Raises UnknownTarget, UnknownVersion, QueueFull,
         InvalidCall, KeyConflict.
         """
-        raise NotImplementedError
+        return await self._calling.begin(principal, call)
 
     async def execution(self, execution_id: str) -> Execution | None:
         """Return an execution; None if there is none (any more)."""
-        raise NotImplementedError
+        shown = await self._database.read(lambda: store.read_shown(execution_id))
+        return None if shown is None else shown.execution
 
     async def executions(self, execution_ids: Sequence[str]) -> dict[str, Execution]:
         """Return those of the executions that exist."""
-        raise NotImplementedError
+        if not execution_ids:
+            return {}
+        found = await self._database.read(lambda: store.read_several(execution_ids))
+        return {one.id: one for one in found}
 
     async def cancel(self, principal: Principal, execution_id: str) -> Execution:
         """Cancel an execution that waits, ask the agent of another to stop; return how it now stands.
 
         Again: the same answer. Raises UnknownExecution, NotYourExecution, AlreadyEnded.
         """
-        raise NotImplementedError
+        execution = await self._reporting.cancel(principal, execution_id)
+        if not execution.finished:
+            self._watch.loop.wake()
+        return execution
 
     # Agents
 
@@ -93,11 +223,11 @@ class Traffic:
 
         Raises UnknownExecution, NotYourExecution, AlreadyEnded, ResultTooLarge.
         """
-        raise NotImplementedError
+        return await self._reporting.report(principal, execution_id, report)
 
     def heard(self, group: str, instance: str) -> None:
         """Note a heartbeat of an instance: its executions go on. Call it after `Fleet.heartbeat`."""
-        raise NotImplementedError
+        self._watch.heard((group, instance))
 
     async def depart(self, principal: Principal, group: str, instance: str | None = None) -> None:
         """Take an announced shutdown: no new calls, `traffic.drain_grace_s` to report on what is under way.
@@ -105,17 +235,39 @@ class Traffic:
         None: one of the group's instances, which one is found out by asking them. Raises UnknownAgent,
         OwnedByAnother.
         """
-        raise NotImplementedError
+        view = self._fleet.get(group) or await self._fleet.get_fresh(group)
+        if view is None:
+            raise UnknownAgent(group)
+        if instance is None and len(view.instances) == 1:
+            instance = view.instances[0].instance
+        if instance is not None:
+            await self._leave(principal, group, instance)
+            return
+        check_owner(principal, view)
+        self._watch.leaves(group, None)
+        self._departures.find_out(group, lambda group, instance: self._leave(principal, group, instance))
 
     # Operators
 
     def versions(self, group: str) -> list[VersionStanding]:
         """Tell how the versions of an agent stand, oldest first. Raises fleet.errors.UnknownAgent."""
-        raise NotImplementedError
+        view = self._fleet.get(group)
+        roster = self._router.roster(group)
+        if view is None or roster is None:
+            raise UnknownAgent(group)
+        now_us = self._clock.now_us()
+        traits = Traits(
+            shares=standing(roster.versions, roster.places.keys()),
+            unreachable=self._router.suspended(group),
+            departed=self._watch.departed(group),
+            figures=lambda version: self._figures.of((group, version), now_us),
+            running=lambda version: self._flights.of_version(group, version),
+        )
+        return show_versions(view, traits)
 
     def options(self, group: str) -> Options:
         """Return what was set for an agent; the defaults if nothing was."""
-        raise NotImplementedError
+        return self._options.of(group)
 
     async def change_options(self, principal: Principal, group: str, changes: OptionChanges) -> Options:
         """Change options of an agent; durable on return, with an audit event.
@@ -123,4 +275,69 @@ class Traffic:
         Needs the agent's owner or `fleet:admin`. Raises fleet.errors.UnknownAgent, OwnedByAnother,
         InvalidOptions.
         """
-        raise NotImplementedError
+        options = await self._options.change(principal, group, changes)
+        self._giver.changed(group)
+        return options
+
+    async def _leave(self, principal: Principal, group: str, instance: str) -> None:
+        await self._fleet.leave(principal, group, instance, through=NODES)
+        self._watch.leaves(group, instance)
+
+    def _has_waiting(self, group: str) -> bool:
+        return self._giver.has_waiting(group)
+
+    def _launch(self, flight: Flight) -> None:
+        """Deliver an execution in the background."""
+        task = asyncio.create_task(self._delivery.deliver(flight))
+        self._delivering.add(task)
+        task.add_done_callback(self._delivered)
+
+    def _delivered(self, task: "asyncio.Task[None]") -> None:
+        self._delivering.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            _log.error("an execution could not be delivered; it is left to the watch", exc_info=fault)
+
+    def _promised(self, flight: Flight) -> None:
+        self._promises.ask(flight).add_done_callback(_forget_failure)
+
+    async def _write_promises(self, flights: Sequence[Flight]) -> Sequence[Exception | None]:
+        lasting = [(one.id, one.version) for one in flights if one.ended is None and one.accepted]
+        if lasting:
+            now_us = self._clock.now_us()
+            await self._database.write(lambda: store.write_accepted(lasting, now_us))
+        return [None] * len(flights)
+
+    def _released(self, before: Live, after: Live) -> None:
+        """Follow an execution that nobody has any more: it ended, or waits again."""
+        flight = self._flights.remove(after.task_id)
+        if flight is None:
+            return
+        flight.ended = after
+        if after.state in FINISHED and after.state is not State.CANCELLED:
+            finished_at = after.finished_at or self._clock.now_us()
+            took_ms = max(0, finished_at - (before.started_at or finished_at)) / 1_000
+            ok = after.state is State.SUCCEEDED
+            self._figures.record((flight.group, flight.version), finished_at, ok=ok, took_ms=took_ms)
+        self._giver.changed(flight.group)
+
+    def _changed(self, group: str) -> None:
+        self._router.changed(group)
+        self._giver.changed(group)
+        if self._fleet.get(group) is None:
+            self._figures.forget(group)
+
+    def _address_of(self, holder: Holder) -> str | None:
+        view = self._fleet.get(holder.group)
+        one = None if view is None else view.instance(holder.instance)
+        return None if one is None else one.endpoints.get(BASE_URL)
+
+
+def check_owner(principal: Principal, view: AgentView) -> None:
+    """Refuse who neither owns an agent nor administers agents. Raises OwnedByAnother."""
+    if principal.id != view.owner and not principal.may(Scope.FLEET_ADMIN):
+        raise OwnedByAnother(view.group)
+
+
+def _forget_failure(future: "asyncio.Future[None]") -> None:
+    if not future.cancelled():
+        future.exception()
