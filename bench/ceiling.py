@@ -48,7 +48,11 @@ async def application(
 
 
 def main() -> None:
-    """Listen on the descriptor named by the argument; the starter knows the port already."""
+    """Listen on the descriptor named by the first argument; the starter knows the port already.
+
+    A second one names the file of key and certificate: then it speaks TLS.
+    """
+    pair = sys.argv[2] if len(sys.argv) > 2 else None
     config = uvicorn.Config(
         application,
         loop="uvloop",
@@ -57,6 +61,8 @@ def main() -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        ssl_certfile=pair,
+        ssl_keyfile=pair,
     )
     listener = socket.socket(fileno=int(sys.argv[1]))
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

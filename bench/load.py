@@ -11,6 +11,7 @@ content length: the generator must stay several times cheaper than the server th
 """
 
 import asyncio
+import ssl
 import sys
 import time
 from array import array
@@ -31,6 +32,30 @@ TICK_S = 0.001
 DRAIN_S = 10.0
 
 
+class Tls(msgspec.Struct, frozen=True):
+    """How connections are made over TLS. Connection number n shows pair n and sends request n only."""
+
+    roots: str
+    """File of what the server is verified by."""
+    pairs: list[str]
+    """Files of keys and certificates; empty: none is shown, and requests go over any connection."""
+
+    def contexts(self) -> list[ssl.SSLContext]:
+        """Make a client's context for each pair."""
+        if not self.pairs:
+            return [client_context(self.roots, None)]
+        return [client_context(self.roots, pair) for pair in self.pairs]
+
+
+def client_context(roots: str, pair: str | None) -> ssl.SSLContext:
+    """Make the context of one client."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(roots)
+    if pair is not None:
+        context.load_cert_chain(pair)
+    return context
+
+
 class LoadPlan(msgspec.Struct, frozen=True):
     """What to send: `requests` in turn, until `seconds` have passed or `count` answers are in (0: no such
     end).
@@ -47,6 +72,9 @@ class LoadPlan(msgspec.Struct, frozen=True):
     rate: float = 0.0
     """Requests per second, open loop; 0 is closed loop."""
     stamp: bool = False
+    tls: Tls | None = None
+    reconnect: bool = False
+    """Every request on a connection of its own, whose opening counts as part of it; closed loop only."""
 
 
 class LoadResult(msgspec.Struct, frozen=True):
@@ -93,12 +121,15 @@ class Load:
         self.idle: deque[Connection] = deque()
         self.due: deque[float] = deque()
         self.finished = asyncio.Event()
+        self.contexts: list[ssl.SSLContext] = []
+        self.opening: set[asyncio.Task[None]] = set()
 
-    def next_request(self) -> bytes | None:
+    def next_request(self, connection: int) -> bytes | None:
         plan = self.plan
         if not self.running or (plan.count and self.issued >= plan.count):
             return None
-        request = plan.requests[self.issued % len(plan.requests)]
+        number = connection if plan.tls is not None and plan.tls.pairs else self.issued
+        request = plan.requests[number % len(plan.requests)]
         self.issued += 1
         if plan.stamp:
             return request.replace(STAMP, b"%016d" % (time.time_ns() // 1_000), 1)
@@ -114,6 +145,9 @@ class Load:
         if self.plan.rate:
             self.idle.append(connection)
             self.send_due()
+        elif self.plan.reconnect:
+            connection.leave()
+            self.open_again(connection.number)
         else:
             connection.send(now)
 
@@ -128,8 +162,9 @@ class Load:
         started = time.perf_counter()
         self.record_from = started + plan.warm_s
         self.first_sent = started
-        for _ in range(plan.connections):
-            await loop.create_connection(lambda: Connection(self), plan.host, plan.port)
+        self.contexts = [] if plan.tls is None else plan.tls.contexts()
+        for number in range(plan.connections):
+            await self.open(number)
         if plan.rate:
             await self.follow_the_clock()
         else:
@@ -137,6 +172,19 @@ class Load:
         ended = self.last_answer if plan.count else time.perf_counter()
         self.running = False
         return self.result(ended - max(self.record_from, self.first_sent))
+
+    async def open(self, number: int) -> None:
+        context = self.contexts[number % len(self.contexts)] if self.contexts else None
+        began = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(
+            lambda: Connection(self, number, began), self.plan.host, self.plan.port, ssl=context
+        )
+
+    def open_again(self, number: int) -> None:
+        if self.running:
+            self.opening = {task for task in self.opening if not task.done()}
+            self.opening.add(asyncio.get_running_loop().create_task(self.open(number)))
 
     async def until_the_end(self) -> None:
         limit = self.plan.warm_s + self.plan.seconds if self.plan.seconds else None
@@ -186,10 +234,13 @@ class Load:
 class Connection(asyncio.Protocol):
     """One keep-alive connection with at most one request under way."""
 
-    __slots__ = ("buffer", "load", "missing", "sent_at", "status", "transport")
+    __slots__ = ("began", "buffer", "left", "load", "missing", "number", "sent_at", "status", "transport")
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, number: int, began: float) -> None:
         self.load = load
+        self.number = number
+        self.began = began
+        self.left = False
         self.transport: asyncio.Transport
         self.sent_at = 0.0
         self.missing = 0
@@ -201,13 +252,18 @@ class Connection(asyncio.Protocol):
         if self.load.plan.rate:
             self.load.idle.append(self)
         else:
-            self.send(time.perf_counter())
+            self.send(self.began if self.load.plan.reconnect else time.perf_counter())
 
     def send(self, at: float) -> None:
-        request = self.load.next_request()
+        request = self.load.next_request(self.number)
         if request is not None:
             self.sent_at = at
             self.transport.write(request)
+
+    def leave(self) -> None:
+        """End the connection from this side."""
+        self.left = True
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self.missing:
@@ -229,7 +285,7 @@ class Connection(asyncio.Protocol):
             self.load.answered(self, self.status, time.perf_counter())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.load.running:
+        if self.load.running and not self.left:
             self.load.lost += 1
 
 

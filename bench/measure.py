@@ -11,7 +11,7 @@ import msgspec
 
 from bench.figures import Figure, Goal
 from bench.load import LoadPlan, LoadResult
-from bench.serving import Ceiling, Server
+from bench.serving import Ceiling, SecureServer, Server
 from bench.worker import WorkPlan, WorkResult
 
 HOST = "127.0.0.1"
@@ -40,8 +40,13 @@ class Bench:
 
     def server(self, name: str, **settings: object) -> Server:
         """Start a server on a fresh data directory; names with `__` mean a dot: `work__queue_limit`."""
-        dotted = {key.replace("__", "."): value for key, value in settings.items()}
-        return Server(self.folder / name, settings=dotted).start()
+        return Server(self.folder / name, settings=dotted(settings)).start()
+
+    def secure_server(self, name: str, **settings: object) -> SecureServer:
+        """Start one that speaks TLS too."""
+        server = SecureServer(self.folder / name, settings=dotted(settings))
+        server.start()
+        return server
 
     def http(
         self,
@@ -53,8 +58,14 @@ class Bench:
     ) -> Figure:
         """Measure a saturated endpoint: rounds of the ceiling and of the case in turn, their median."""
         plan = LoadPlan(HOST, server.port, connections, list(requests), self.round_s, warm_s=self.warm_s)
-        bare = LoadPlan(
-            HOST, self.ceiling.port, connections, list(requests), self.round_s / 2, warm_s=self.warm_s / 2
+        return self.saturated(case, server, plan, self.ceiling, goal)
+
+    def saturated(
+        self, case: str, server: Server, plan: LoadPlan, ceiling: Ceiling, goal: Goal | None = None
+    ) -> Figure:
+        """Run a plan and the same against a ceiling in turn."""
+        bare = msgspec.structs.replace(
+            plan, port=ceiling.port, seconds=self.round_s / 2, warm_s=self.warm_s / 2
         )
         results, shares, costs = [], [], []
         for _ in range(self.rounds):
@@ -86,6 +97,10 @@ class Bench:
         tail = f"  p50 {figure.p50_ms:.2f} p99 {figure.p99_ms:.2f} ms" if figure.p99_ms is not None else ""
         print(f"{figure.case}: {figure.value:,.2f} {figure.unit}{share}{tail}  {figure.note}", flush=True)
         return figure
+
+
+def dotted(settings: dict[str, object]) -> dict[str, object]:
+    return {key.replace("__", "."): value for key, value in settings.items()}
 
 
 class Hands:

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ NOBODY = "nobody-has-this"
 CLONED = ("tasks", "task_payloads", "events")
 
 
-def call(server: Server, method: str, path: str, body: object = None) -> Any:
+def call(
+    server: Server, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+) -> Any:
     """Send one request and return the decoded answer. Raise HTTPError for anything but 2xx."""
     data = None if body is None else msgspec.json.encode(body)
     asked = urllib.request.Request(server.url + path, data=data, method=method)
-    asked.add_header("Content-Type", "application/json")
+    for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+        asked.add_header(name, value)
     with urllib.request.urlopen(asked, timeout=60) as answer:
         return msgspec.json.decode(answer.read())
 

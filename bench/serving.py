@@ -162,14 +162,36 @@ class Server:
         return 0 if self.process is None else self.process.stop()
 
 
-class Ceiling:
-    """The bare ASGI endpoint on a free port."""
+class SecureServer(Server):
+    """One with a TLS listener beside the plain one."""
 
-    def __init__(self, folder: Path) -> None:
+    tls_port = 0
+
+    @property
+    def roots(self) -> Path:
+        """The file that verifies it."""
+        return self.data_dir / "authority" / "servers" / "root-1.pem"
+
+    def command(self, ready_file: Path) -> list[str]:
+        return [*super().command(ready_file), "--tls-port", str(self.tls_port)]
+
+    def look_ready(self) -> bool:
+        if not super().look_ready():
+            return False
+        ready = msgspec.json.decode(self.ready_file.read_bytes())
+        self.tls_port = urlsplit(ready["listeners"]["tls"]).port or 0
+        return True
+
+
+class Ceiling:
+    """The bare ASGI endpoint on a free port; over TLS with a file of key and certificate."""
+
+    def __init__(self, folder: Path, pair: Path | None = None) -> None:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         os.set_inheritable(listener.fileno(), True)
         self.port: int = listener.getsockname()[1]
         command = [sys.executable, "-m", "bench.ceiling", str(listener.fileno())]
+        command += [] if pair is None else [str(pair)]
         self.process = Process(command, folder / "ceiling.log", keep=(listener.fileno(),))
         listener.close()
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from bench.cases.delivery import delivery
 from bench.cases.fleet import fleet
 from bench.cases.idle import idle
+from bench.cases.machines import machines
 from bench.cases.submit import crowded_queue, submit
 from bench.measure import Bench
 
@@ -14,4 +15,5 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "fleet": fleet,
     "delivery": delivery,
     "million": crowded_queue,
+    "machines": machines,
 }
