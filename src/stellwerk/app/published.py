@@ -12,7 +12,7 @@ from stellwerk.app.subjects import Subjects
 from stellwerk.http.gate import Interface
 from stellwerk.http.meter import Meter
 from stellwerk.http.tls import Tls
-from stellwerk.interfaces import coordinator, deployment, operations
+from stellwerk.interfaces import connector, coordinator, deployment, nodes, operations
 from stellwerk.interfaces.operations import Gauge
 from stellwerk.loop import Loop
 
@@ -109,7 +109,40 @@ def _deployment(subjects: Subjects, meter: Meter) -> Published:
     return Published("deployment", part)
 
 
-INTERFACES: tuple[Callable[[Subjects, Meter], Published], ...] = (_coordinator, _deployment)
+def _nodes(subjects: Subjects, meter: Meter) -> Published:
+    part = nodes.build(
+        fleet=subjects.fleet,
+        traffic=subjects.traffic,
+        memory=subjects.memory,
+        journal=subjects.journal,
+        database=subjects.database,
+        clock=subjects.clock,
+        settings=subjects.settings.traffic,
+        observer=meter,
+    )
+    return Published("nodes", part)
+
+
+def _connector(subjects: Subjects, meter: Meter) -> Published:
+    part = connector.build(
+        fleet=subjects.fleet,
+        traffic=subjects.traffic,
+        restarting=subjects.restarting,
+        connectors=subjects.connectors,
+        clock=subjects.clock,
+        settings=subjects.settings.connector,
+        limits=subjects.settings.limits,
+        observer=meter,
+    )
+    return Published("connector", part)
+
+
+INTERFACES: tuple[Callable[[Subjects, Meter], Published], ...] = (
+    _coordinator,
+    _deployment,
+    _nodes,
+    _connector,
+)
 
 
 def _operations(

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stellwerk.app.errors import CannotStart
 from stellwerk.clock import Clock
@@ -13,12 +13,17 @@ from stellwerk.fleet.deployment.service import Deployments
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.audit import RefusalAudit
 from stellwerk.http.outbound import Outbound
+from stellwerk.interfaces.nodes.dialler import OutboundDialler
 from stellwerk.journal.pruning import Pruner
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
-from stellwerk.settings import Settings
+from stellwerk.settings import OutboundSettings, Settings
+from stellwerk.traffic.memory import Memory
+from stellwerk.traffic.restarting import Restarting
+from stellwerk.traffic.service import Traffic
 from stellwerk.trust.authority.roots import RootUnusable
 from stellwerk.trust.certificates.service import LOOPBACK, Identities
+from stellwerk.trust.connectors.service import Connectors
 from stellwerk.trust.service import Keys
 from stellwerk.trust.vault.cipher import KeyUnusable, load_key
 from stellwerk.trust.vault.service import Secrets
@@ -35,8 +40,12 @@ class Subjects:
     journal: Journal
     pruner: Pruner
     keys: Keys
+    connectors: Connectors
     fleet: Fleet
     work: Work
+    traffic: Traffic
+    restarting: Restarting
+    memory: Memory
     audit: RefusalAudit
     outbound: Outbound
     identities: Identities
@@ -45,8 +54,10 @@ class Subjects:
 
     def loops(self) -> Iterator[Loop]:
         """Go through all that runs in the background."""
-        for subject in (self.journal, self.keys, self.fleet, self.work, self.identities):
+        for subject in (self.journal, self.keys, self.fleet, self.work, self.traffic, self.identities):
             yield from subject.loops
+        yield self.connectors.loop
+        yield self.restarting.loop
         yield self.pruner.loop
         yield self.audit.loop
 
@@ -58,12 +69,29 @@ async def start_subjects(
     journal = Journal(database, settings.journal, clock)
     starting.push_async_callback(journal.stop)
     keys = Keys(database, journal, settings.access, clock)
-    fleet = Fleet(database, journal, settings.fleet, clock)
+    connectors = Connectors(database, journal, settings.connector, settings.access, clock)
+    fleet = Fleet(
+        database, journal, settings.fleet, clock, node_interval_s=settings.traffic.heartbeat_interval_s
+    )
     work = Work(database, journal, fleet, settings.work, clock)
     audit = RefusalAudit(journal, clock)
     pruner = Pruner(database, journal, clock, holder=uuid.uuid4().hex)
     outbound = Outbound(settings.outbound)
-    for subject in (keys, fleet, work, audit, pruner, outbound):
+    # Connections of their own: slow agents shall not keep pushes waiting, nor the other way round.
+    agents = Outbound(_agents(settings), connections=0)
+    dialler = OutboundDialler(agents)
+    traffic = Traffic(database, journal, fleet, work, dialler, settings=settings.traffic, clock=clock)
+    restarting = Restarting(
+        database,
+        journal,
+        fleet,
+        work,
+        dialler,
+        options=traffic.options,
+        settings=settings.connector,
+        clock=clock,
+    )
+    for subject in (keys, connectors, fleet, work, audit, pruner, outbound, agents, traffic, restarting):
         await subject.start()
         starting.push_async_callback(subject.stop)
     identities = _identities(database, journal, settings, clock)
@@ -77,13 +105,26 @@ async def start_subjects(
         journal=journal,
         pruner=pruner,
         keys=keys,
+        connectors=connectors,
         fleet=fleet,
         work=work,
+        traffic=traffic,
+        restarting=restarting,
+        memory=Memory(database, journal, clock),
         audit=audit,
         outbound=outbound,
         identities=identities,
         secrets=Secrets(database, journal, key, clock),
         deployments=deployments,
+    )
+
+
+def _agents(settings: Settings) -> OutboundSettings:
+    """Return the policy for calls of agents: the same networks, their own time and size."""
+    return replace(
+        settings.outbound,
+        total_timeout_s=settings.traffic.answer_s,
+        response_bytes=settings.traffic.answer_bytes,
     )
 
 

@@ -247,6 +247,14 @@ class Traffic:
         self._watch.leaves(group, None)
         self._departures.find_out(group, lambda group, instance: self._leave(principal, group, instance))
 
+    def leaving(self, group: str, instance: str) -> bool:
+        """Tell whether an instance announced its end: what it still says brings it no calls."""
+        return instance in self._watch.departed(group)
+
+    def joined(self, group: str, instance: str) -> None:
+        """Note that an instance registered, whatever it had announced. Call it after `Fleet.register`."""
+        self._watch.back((group, instance))
+
     # Operators
 
     def versions(self, group: str) -> list[VersionStanding]:

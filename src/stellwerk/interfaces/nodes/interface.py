@@ -1,7 +1,7 @@
 """Assembly of the interface: routes and WebSockets over the subjects, behind one ASGI application."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from stellwerk.interfaces.nodes.nodes import NodeRoutes
 from stellwerk.interfaces.nodes.notes import NoteRoutes
 from stellwerk.interfaces.nodes.remembering import MemoryRoutes
 from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
 from stellwerk.settings import TrafficSettings
 from stellwerk.traffic.memory import Memory
 from stellwerk.traffic.service import Traffic
@@ -55,6 +56,11 @@ class Nodes:
     """Makes its OpenAPI description."""
     operations: tuple[Operation, ...]
     listeners: MemoryListeners
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """Nothing runs in the background."""
+        return ()
 
     def figures(self) -> Iterator[tuple[str, str, Callable[[], float], dict[str, str]]]:
         """List figures for the metrics: name, what it is, how to read it, labels."""

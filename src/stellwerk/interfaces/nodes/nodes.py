@@ -91,13 +91,15 @@ class NodeRoutes:
         # The agent does not listen yet, and waits for this answer: it is not dialled here.
         known = await self._fleet.get_fresh(call.body.id)
         registration = registration_of(call.body, known, self._settings)
+        instance = registration.instance or ""
         await self._fleet.register(call.principal, registration)
+        self._traffic.joined(registration.group, instance)
         return wire.NodeRegistered(
             success=True,
             message="Node registered successfully",
             node_id=registration.group,
             version=registration.version,
-            instance_id=registration.instance or "",
+            instance_id=instance,
         )
 
     async def heartbeat(self, call: Call[wire.NodeHeartbeat | None, None]) -> Answer:
@@ -108,7 +110,7 @@ class NodeRoutes:
             raise UnknownAgent(view.group, body.instance_id)
         if body.status == OFFLINE:
             await self._traffic.depart(call.principal, view.group, one.instance)
-        else:
+        elif not self._traffic.leaving(view.group, one.instance):
             await self._fleet.heartbeat(
                 call.principal,
                 view.group,
