@@ -56,7 +56,7 @@ class Subjects:
         """Go through all that runs in the background."""
         for subject in (self.journal, self.keys, self.fleet, self.work, self.traffic, self.identities):
             yield from subject.loops
-        yield self.connectors.loop
+        yield from self.connectors.loops
         yield self.restarting.loop
         yield self.pruner.loop
         yield self.audit.loop

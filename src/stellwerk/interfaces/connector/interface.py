@@ -1,7 +1,7 @@
 """Assembly of the interface: one table of routes for each dialect, behind one ASGI application."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from stellwerk.interfaces.connector.errors import Refusal, refuse, render_proble
 from stellwerk.interfaces.connector.restarts import RestartRoutes
 from stellwerk.interfaces.connector.tokens import TokenRoutes
 from stellwerk.interfaces.connector.versions import VersionRoutes
+from stellwerk.loop import Loop
 from stellwerk.settings import ConnectorSettings, LimitSettings
 from stellwerk.traffic.restarting import Restarting
 from stellwerk.traffic.service import Traffic
@@ -40,6 +41,18 @@ class ConnectorInterface:
     document: Callable[[], dict[str, Any]]
     """Makes its OpenAPI description."""
     operations: tuple[Operation, ...]
+    loops: Sequence[Loop] = ()
+    """What runs in the background: nothing."""
+
+    def figures(self) -> Iterator[tuple[str, str, Callable[[], float], dict[str, str]]]:
+        """List figures for the metrics: none beside those that all operations have."""
+        yield from ()
+
+    async def start(self) -> None:
+        """Do nothing; there is nothing to start."""
+
+    async def stop(self, limit_s: float) -> None:
+        """Do nothing; there is nothing to stop."""
 
 
 def build(
