@@ -1,4 +1,4 @@
-"""An agent reduced to its wire: it registers, gives signs of life when told, answers calls as a test wants."""
+"""An agent reduced to its wire: it registers, gives signs of life when told, answers as a test wants."""
 
 from __future__ import annotations
 

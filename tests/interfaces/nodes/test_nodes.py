@@ -123,8 +123,9 @@ async def test_schemas_past_the_limit_are_left_out_and_the_functions_stay(api: C
 
 async def test_nodes_are_the_owners_own(plane: Plane) -> None:
     mine, other = await plane.key("fleet:write"), await plane.key("fleet:write")
-    await Node(mine, port=1).register()
-    stranger = Node(other, port=1)
+    node = Node(mine, port=1)
+    await node.register()
+    stranger = Node(other, port=1, instance=node.instance)
     for answer in (
         await stranger.register(),
         await stranger.beat(),
