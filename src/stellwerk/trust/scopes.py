@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Scope(StrEnum):
@@ -28,7 +29,12 @@ ALL_SCOPES = frozenset(Scope)
 
 def granted_by(scopes: Iterable[Scope]) -> frozenset[Scope]:
     """Expand scopes by what they imply."""
-    given = frozenset(scopes)
+    return _granted_by(frozenset(scopes))
+
+
+@lru_cache(1_000)
+def _granted_by(given: frozenset[Scope]) -> frozenset[Scope]:
+    # Asked again for every request of an agent.
     if Scope.ADMIN in given:
         return ALL_SCOPES
     subjects = {subject_of(scope) for scope in given if scope.endswith(":admin")}
