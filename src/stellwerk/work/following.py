@@ -12,7 +12,7 @@ from stellwerk.work.leasing import waiting_queues
 from stellwerk.work.offering import accepts, offer
 from stellwerk.work.outcomes import Outcomes
 from stellwerk.work.replicas import ENDED, READY, STOPPING, Replicas
-from stellwerk.work.seats import Seats
+from stellwerk.work.seats import Seat, Seats
 from stellwerk.work.waiting import WaitingQueues
 
 
@@ -66,6 +66,12 @@ class Following:
             # A hint may be our own come back: whoever was to be woken by it has been.
             if not (hinted and self._waiting.is_flagged(queue_key)):
                 self._waiting.flag(queue_key, rank_at)
+
+    def catch_up(self, seat: Seat) -> None:
+        """Let a new seat follow what changed while it was being made: it was not there to be told."""
+        view = self._fleet.get(seat.holder.group)
+        if view is not None and view.instance(seat.holder.instance) is not None:
+            self._follow(seat.holder.group)
 
     def _follow(self, group: str) -> None:
         """Let the seats of a group follow its registration."""

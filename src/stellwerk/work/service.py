@@ -230,6 +230,7 @@ class Work:
         before = await self.held(seat.holder)
         counted = {assignment.task_id: assignment.fence for assignment in before}
         self.seats.connect(seat, [*counted.items(), *self.seats.held(seat.holder).items()])
+        self._following.catch_up(seat)
         now = await self.held(seat.holder)
         # What ended between the first look and the seat was uncounted for nobody.
         kept = {assignment.task_id: assignment.fence for assignment in now}

@@ -545,3 +545,22 @@ async def test_capabilities_grow_only_within_the_scope_of_the_token(machines: Ma
     refused = await machines.open.call("PUT", "/api/v1/agents/a", {"capabilities": ["docker", "ssh"]})
     assert (refused.status, refused.code) == (403, "registration_token.scope")
     assert (await machines.open.good("GET", "/api/v1/agents/a"))["capabilities"] == ["docker", "compose"]
+
+
+async def test_agent_that_came_back_while_its_stream_opened_is_given_tasks(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+):
+    agent = await machines.agent()
+    await agent.beat(status="stopped")
+    held, beats = machines.work.held, [{"status": "healthy"}]
+
+    async def read_slowly(holder: Any) -> Any:
+        if beats:
+            await agent.beat(**beats.pop())
+        return await held(holder)
+
+    async with agent.stream() as stream:
+        monkeypatch.setattr(machines.work, "held", read_slowly)
+        await stream.begun()
+        task_id = await submit(machines, agent)
+        assert (await stream.hear("task_assigned"))["task"]["taskId"] == task_id
