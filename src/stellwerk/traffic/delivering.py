@@ -24,7 +24,7 @@ from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.settings import TrafficSettings
 from stellwerk.traffic.answers import Done, Failure, Promised, read_answer, write_failure
 from stellwerk.traffic.dialling import AnswerLost, DialForbidden, Dialler, NotDialled
-from stellwerk.traffic.flights import Flight, Flights
+from stellwerk.traffic.flights import Flight, Flights, Key
 from stellwerk.traffic.parcel import version_set
 from stellwerk.traffic.refusals import TrafficRefused
 from stellwerk.traffic.router import Router
@@ -42,6 +42,8 @@ BACK_S = 0.5
 """How long an execution waits at least that nobody could be given."""
 KEEP_TRYING_S = 30.0
 """How long an end is tried to be written while the database is away."""
+UNREACHABLE = "no instance of the agent could be dialled"
+FORBIDDEN = "the outbound policy does not allow the agent's address"
 
 _log = structlog.get_logger(__name__)
 
@@ -58,18 +60,18 @@ class Delivery:
         *,
         settings: TrafficSettings,
         clock: Clock,
-        refused: Callable[[Flight], None],
+        gone: Callable[[Key], None],
         promised: Callable[[Flight], None],
         session_of: Callable[[Flight], str | None],
     ) -> None:
-        """`refused` is told of instances at whose address nobody listens, `promised` of promises."""
+        """`gone` is told of instances at whose address nobody listens any more, `promised` of promises."""
         self._work = work
         self._router = router
         self._flights = flights
         self._dialler = dialler
         self._settings = settings
         self._clock = clock
-        self._refused = refused
+        self._gone = gone
         self._promised = promised
         self._session_of = session_of
 
@@ -99,14 +101,19 @@ class Delivery:
             )
         except NotDialled as fault:
             self._router.suspend(flight.group, flight.instance)
-            if fault.refused:
-                self._refused(flight)
-            return await self._elsewhere(flight, str(fault))
+            if fault.refused and not self._may_be_starting(flight):
+                self._gone(flight.key)
+            _log.debug("an agent could not be dialled", execution=flight.id, why=str(fault))
+            return await self._elsewhere(flight)
         except DialForbidden as fault:
-            await self._fail(flight, Failure(error=str(fault), unreachable=True))
+            _log.warning("an agent may not be dialled", agent=flight.group, why=str(fault))
+            await self._fail(flight, Failure(error=FORBIDDEN, unreachable=True))
             return False
         except AnswerLost as fault:
+            self._router.dialled(*flight.key)
+            _log.debug("an answer was lost", execution=flight.id, why=str(fault))
             return await self._lost(flight, fault)
+        self._router.dialled(*flight.key)
         if flight.ended is not None:
             return False
         said = read_answer(answer)
@@ -120,22 +127,25 @@ class Delivery:
                 await self._fail(flight, said)
         return False
 
-    async def _elsewhere(self, flight: Flight, why: str) -> bool:
+    def _may_be_starting(self, flight: Flight) -> bool:
+        young_until = flight.registered_at + int(self._settings.listen_grace_s * MICROSECONDS)
+        return self._clock.now_us() < young_until and not self._router.was_dialled(*flight.key)
+
+    async def _elsewhere(self, flight: Flight) -> bool:
         """Go on after a dial that sent nothing."""
         flight.tried.add(flight.instance)
         choice = self._choose(flight)
         if choice is not None:
             await self._reassign(flight, choice, repeats=False)
             return True
-        young_until = flight.registered_at + int(self._settings.listen_grace_s * MICROSECONDS)
-        if self._clock.now_us() < young_until and flight.ended is None:
+        if self._may_be_starting(flight) and flight.ended is None:
             await asyncio.sleep(AGAIN_S)
             return flight.ended is None
         if flight.patient:
             await self._work.hand_back(flight.holder, flight.id, flight.fence, BACK_S, unsent=True)
         else:
             flight.unreachable = True
-            await self._fail(flight, Failure(error=why, unreachable=True))
+            await self._fail(flight, Failure(error=UNREACHABLE, unreachable=True))
         return False
 
     async def _lost(self, flight: Flight, fault: AnswerLost) -> bool:

@@ -60,6 +60,8 @@ class Router:
         self._turns: dict[str, _Turns] = {}
         self._suspended: dict[str, dict[str, int]] = {}
         """By group and instance: when it had last been heard when it was suspended."""
+        self._listening: dict[str, set[str]] = {}
+        """By group: the instances that were dialled with success."""
 
     def changed(self, group: str) -> None:
         """Look at a group afresh with its next call."""
@@ -67,6 +69,15 @@ class Router:
         if group in self._turns and self._find(group) is None:
             del self._turns[group]
             self._suspended.pop(group, None)
+            self._listening.pop(group, None)
+
+    def dialled(self, group: str, instance: str) -> None:
+        """Note that an instance could be dialled."""
+        self._listening.setdefault(group, set()).add(instance)
+
+    def was_dialled(self, group: str, instance: str) -> bool:
+        """Tell whether an instance could ever be dialled; one that could not may still be starting."""
+        return instance in self._listening.get(group, ())
 
     def suspend(self, group: str, instance: str) -> None:
         """Send nothing to an instance until it is heard again: it could not be dialled."""
@@ -155,6 +166,8 @@ class Router:
             return None
         roster = make_roster(view, self._suspended.get(group, ()))
         known = self._known[group] = _Known(view, roster, functions_of(view, self._declared))
+        if group in self._listening:
+            self._listening[group].intersection_update(one.instance for one in view.instances)
         self._turns.setdefault(group, _Turns())
         return known
 

@@ -124,7 +124,7 @@ class Traffic:
             dialler,
             settings=settings,
             clock=clock,
-            refused=watch.refused,
+            gone=watch.gone,
             promised=self._promised,
             session_of=lambda flight: calling.session_of(flight.parcel),
         )

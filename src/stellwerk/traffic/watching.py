@@ -109,16 +109,8 @@ class Watch:
         if self._renewed.get(key, 0) + RENEW_US <= self._clock.now_us():
             self._heard[key] = None
 
-    def refused(self, flight: Flight) -> None:
-        """Note that nobody listens at the address of an instance."""
-        now_us = self._clock.now_us()
-        young_until = flight.registered_at + int(self._settings.listen_grace_s * MICROSECONDS)
-        if now_us < young_until:
-            return
-        self.nobody_there(flight.key)
-
-    def nobody_there(self, key: Key) -> None:
-        """Note that the process of an instance is gone."""
+    def gone(self, key: Key) -> None:
+        """Note that nobody listens at the address of an instance any more."""
         now_us = self._clock.now_us()
         if self._leaving.get(key[0], 0) > now_us:
             self._departed.setdefault(key, now_us + self._grace_us)
@@ -226,7 +218,7 @@ class Watch:
             await self._dialler.get(f"{address}/status", PROBE_S)
         except NotDialled as fault:
             if fault.refused:
-                self.nobody_there(key)
+                self.gone(key)
         except _FAULTS:
             return
 
