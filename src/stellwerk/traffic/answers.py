@@ -11,6 +11,10 @@ MOST_DETAILS = 65_536
 """Bytes of an agent's error that are kept."""
 
 
+NO_DETAILS = msgspec.Raw(b"null")
+"""Not None: raw JSON cannot be one of several types."""
+
+
 class Done(msgspec.Struct, frozen=True):
     """The result, as JSON text."""
 
@@ -25,11 +29,17 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An end without a result; it is kept as JSON."""
 
     error: str
-    details: msgspec.Raw | None = None
+    details: msgspec.Raw = NO_DETAILS
     status: int | None = None
     """HTTP status of the agent's answer."""
     unreachable: bool = False
     """Whether it was never sent."""
+
+    @property
+    def details_text(self) -> str | None:
+        """The details as JSON text; None if there are none."""
+        text = bytes(self.details).decode()
+        return None if text == "null" else text
 
 
 def read_answer(answer: Answer) -> Done | Promised | Failure:
@@ -47,7 +57,7 @@ def read_answer(answer: Answer) -> Done | Promised | Failure:
         return Failure(
             error="the agent answered with a redirect, which is not followed", status=answer.status
         )
-    details = msgspec.Raw(text.encode()) if text is not None and len(text) <= MOST_DETAILS else None
+    details = msgspec.Raw(text.encode()) if text is not None and len(text) <= MOST_DETAILS else NO_DETAILS
     return Failure(error=_said(answer, text), details=details, status=answer.status)
 
 

@@ -276,7 +276,7 @@ def _execution(flight: Flight, outcome: Outcome, finished_at: int) -> Execution:
     status = status_of(outcome.state, outcome.reason)
     failure = read_failure(outcome.error)
     parcel = flight.parcel
-    details = None if failure is None or failure.details is None else bytes(failure.details).decode()
+    details = None if failure is None else failure.details_text
     return Execution(
         id=flight.id,
         run_id=parcel.run_id,

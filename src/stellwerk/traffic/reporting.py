@@ -10,7 +10,7 @@ import msgspec
 from stellwerk.database.database import Database
 from stellwerk.fleet.service import Fleet
 from stellwerk.traffic import store
-from stellwerk.traffic.answers import Failure, write_failure
+from stellwerk.traffic.answers import NO_DETAILS, Failure, write_failure
 from stellwerk.traffic.execution import Execution, Report, Reported, Status
 from stellwerk.traffic.flights import Flights
 from stellwerk.traffic.refusals import (
@@ -106,7 +106,8 @@ class Reporting:
             return await self._failed(execution_id, holder, fence, report)
 
     async def _failed(self, execution_id: str, holder: Holder, fence: int, report: Report) -> Settled:
-        details = None if report.error_details is None else msgspec.Raw(report.error_details.encode())
+        given = report.error_details
+        details = NO_DETAILS if given is None else msgspec.Raw(given.encode())
         error = report.error or f"the agent reported the execution as {report.status}"
         failure = Failure(error=error, details=details, status=report.error_status)
         return await self._work.fail(

@@ -205,7 +205,7 @@ def _shown(row: Row) -> Shown:
         finished_at=row[11],
         result=row[12] if status is Status.SUCCEEDED else None,
         error=failure.error if failure is not None else error_said(status, reason),
-        error_details=None if failure is None or failure.details is None else bytes(failure.details).decode(),
+        error_details=None if failure is None else failure.details_text,
         error_status=None if failure is None else failure.status,
         parent_id=row[14],
         session_id=row[15],
