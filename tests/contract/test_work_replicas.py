@@ -30,7 +30,7 @@ class Line:
     def deliver(self, assignments: Sequence[Assignment]) -> None:
         self.got += assignments
 
-    def cancel(self, task_id: str, fence: int) -> None:
+    def cancel(self, task_id: str, fence: int, reason: str) -> None:
         self.stops.append((task_id, fence))
 
 

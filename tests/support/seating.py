@@ -32,7 +32,7 @@ class RecordingChannel:
                 await self.changed.wait()
         return self.tasks
 
-    def cancel(self, task_id: str, fence: int) -> None:
+    def cancel(self, task_id: str, fence: int, reason: str) -> None:
         self.cancelled.append((task_id, fence))
 
     @property

@@ -94,11 +94,11 @@ class Effects:
         if self._looking:
             await asyncio.wait(self._looking)
 
-    def stop_attempt(self, holder: Holder, task_id: str, fence: int) -> None:
+    def stop_attempt(self, holder: Holder, task_id: str, fence: int, reason: str) -> None:
         """Ask a holder that is connected here to stop."""
         seat = self._seats.get(holder)
         if seat is not None:
-            seat.channel.cancel(task_id, fence)
+            seat.channel.cancel(task_id, fence, reason)
 
     def _released(self, before: Live, after: Live) -> None:
         holder = _holder_of(before)
@@ -116,7 +116,7 @@ class Effects:
     def _ask_to_stop(self, task: Live) -> None:
         holder = _holder_of(task)
         if self._seats.get(holder) is not None:
-            self.stop_attempt(holder, task.task_id, task.fence)
+            self.stop_attempt(holder, task.task_id, task.fence, task.reason or Reason.REQUESTED)
         else:
             self._replicas.stopping()
 

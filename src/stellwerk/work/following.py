@@ -95,5 +95,5 @@ class Following:
     async def _look_for_stopping(self, _hinted: bool) -> None:
         if len(self._seats) == 0:
             return
-        for task_id, fence, holder in await self._database.read(reading.read_stopping):
-            self._effects.stop_attempt(holder, task_id, fence)
+        for task_id, fence, holder, reason in await self._database.read(reading.read_stopping):
+            self._effects.stop_attempt(holder, task_id, fence, reason)

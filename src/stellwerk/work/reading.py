@@ -51,12 +51,12 @@ ORDER BY seq LIMIT $4"""
 _HELD = """
 SELECT t.task_id, t.attempt, t.fence, t.holder_group, t.holder_instance, t.task_type, p.task_data,
 p.requirements, t.priority, t.priority_name, t.repeatable, t.submitted_at, t.deadline_at,
-t.timeout_us, t.lease_expires_at, t.state
+t.timeout_us, t.lease_expires_at, t.state, t.reason
 FROM tasks t JOIN task_payloads p ON p.task_id = t.task_id
 WHERE t.holder_group = $1 AND t.holder_instance = $2 AND t.finished_at IS NULL
 AND t.lease_expires_at IS NOT NULL ORDER BY t.leased_at"""
 _STOPPING = """
-SELECT task_id, fence, holder_group, holder_instance FROM tasks WHERE state = 'cancelling'
+SELECT task_id, fence, holder_group, holder_instance, reason FROM tasks WHERE state = 'cancelling'
 ORDER BY submitted_at DESC LIMIT 1000"""
 
 
@@ -88,10 +88,10 @@ def read_held(holder: Holder) -> Unit[list[Assignment]]:
     return [_assignment_of(row) for row in rows]
 
 
-def read_stopping() -> Unit[list[tuple[str, int, Holder]]]:
-    """Return the tasks whose holders are asked to stop, the newest thousand: id, fence, holder."""
+def read_stopping() -> Unit[list[tuple[str, int, Holder, str]]]:
+    """Return the tasks whose holders are asked to stop, the newest thousand: id, fence, holder, why."""
     rows = yield Sql(_STOPPING)
-    return [(row[0], row[1], Holder(row[2], row[3])) for row in rows]
+    return [(row[0], row[1], Holder(row[2], row[3]), row[4]) for row in rows]
 
 
 def read_log(task_id: str, attempt: int | None, after_seq: int, limit: int) -> Unit[TaskLog]:
@@ -220,6 +220,7 @@ def _assignment_of(row: Row) -> Assignment:
         timeout_us=row[13],
         lease_expires_at=row[14],
         state=State(row[15]),
+        reason=row[16],
     )
 
 

@@ -45,8 +45,8 @@ class Channel(Protocol):
         """Hand over work whose leases are durable."""
         ...
 
-    def cancel(self, task_id: str, fence: int) -> None:
-        """Ask to stop one attempt."""
+    def cancel(self, task_id: str, fence: int, reason: str) -> None:
+        """Ask to stop one attempt; `reason` is the task's: requested, timed_out."""
         ...
 
 

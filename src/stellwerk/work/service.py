@@ -387,4 +387,5 @@ def _settled(change: Change) -> Settled:
 
 
 def _standing(change: Change) -> Standing:
-    return Standing(change.after.task_id, change.after.state, change.after.lease_expires_at or 0)
+    after = change.after
+    return Standing(after.task_id, after.state, after.lease_expires_at or 0, after.reason)

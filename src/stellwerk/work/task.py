@@ -96,6 +96,8 @@ class Assignment(msgspec.Struct, frozen=True, gc=False):
     lease_expires_at: int
     state: State = State.LEASED
     """Differs from leased only in the answer of `Work.held`."""
+    reason: str | None = None
+    """Why it is to stop, where it is."""
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +106,8 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     task_id: str
     state: State
     lease_expires_at: int
+    reason: str | None = None
+    """Why it is to stop, where it is."""
 
     @property
     def stop_asked(self) -> bool:

@@ -115,9 +115,28 @@ async def test_cancellation_reaches_the_agent_and_is_confirmed(api: Caller):
         await agent.send({"type": "accept", **mark})
         await agent.expect("task_started", **mark)
         assert (await api.post(f"/tasks/{mark['task_id']}/cancel"))["state"] == "cancelling"
-        await agent.expect("task_cancel", **mark)
+        await agent.expect("task_cancel", **mark, reason="cancelled")
+        # Said again, should the first word have been lost.
+        await agent.send({"type": "progress", **mark, "progress": 0.5})
+        await agent.expect("task_cancel", **mark, reason="cancelled")
         await agent.send({"type": "cancelled", **mark})
         assert (await agent.expect("task_settled", **mark))["state"] == "cancelled"
+
+
+async def test_agent_is_told_that_the_time_of_its_task_is_over(api: Caller):
+    await register(api)
+    async with connected(api) as agent:
+        mark = {"task_id": await submit(api, timeout_s=1.0), "lease": 1}
+        await agent.expect("task_assigned", **mark)
+        await agent.send({"type": "accept", **mark})
+        await agent.expect("task_cancel", **mark, reason="timed_out")
+    # And to one that was not there, when it comes back.
+    async with connected(api) as agent:
+        await agent.send({"type": "hello", "held": [mark]})
+        await agent.expect("task_cancel", **mark, reason="timed_out")
+    told = {"agent_id": "a1", "lease": 1, "progress": 0.9}
+    standing = await api.post(f"/tasks/{mark['task_id']}/progress", told)
+    assert (standing["state"], standing["reason"]) == ("cancelling", "timed_out")
 
 
 async def test_lease_that_is_not_held_is_reported_lost(api: Caller):

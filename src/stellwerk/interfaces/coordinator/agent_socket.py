@@ -31,20 +31,19 @@ from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.errors import refuse
 from stellwerk.interfaces.coordinator.wire import frames
-from stellwerk.interfaces.coordinator.words import condition
+from stellwerk.interfaces.coordinator.words import condition, stop_reason
 from stellwerk.interfaces.coordinator.working import log_line
 from stellwerk.settings import LimitSettings
 from stellwerk.trust.principal import Principal
 from stellwerk.work.refusals import LeaseLost, UnknownTask
 from stellwerk.work.service import Work
 from stellwerk.work.states import State
-from stellwerk.work.task import Assignment, Holder
+from stellwerk.work.task import Assignment, Holder, Standing
 
 NOT_YOURS, REMOVED, REPLACED, FAULTY = 4403, 4404, 4409, 1008
 DEPTH = LimitSettings().depth
 FAULTS = 20
 """Messages that are no frames before the connection is closed: enough to debug with, too few to flood."""
-CANCELLED = "cancelled"
 
 log = structlog.get_logger()
 
@@ -102,9 +101,9 @@ class AgentSocket:
         if self._early is not None:
             self._early |= {assignment.task_id for assignment in assignments}
 
-    def cancel(self, task_id: str, fence: int) -> None:
+    def cancel(self, task_id: str, fence: int, reason: str | None) -> None:
         """Ask the agent to stop one attempt."""
-        self._put(frames.TaskCancel(task_id, fence, CANCELLED))
+        self._put(frames.TaskCancel(task_id, fence, stop_reason(reason)))
 
     # The connection
 
@@ -173,7 +172,7 @@ class AgentSocket:
             if known is None or known.fence != lease:
                 self._put(frames.LeaseLost(task_id, lease, "The lease ended while there was no connection"))
             elif known.state is State.CANCELLING:
-                self.cancel(task_id, lease)
+                self.cancel(task_id, lease, known.reason)
         for task_id, known in before.items():
             if held.get(task_id) != known.fence and task_id not in (self._early or ()):
                 self._missed(known)
@@ -215,10 +214,10 @@ class AgentSocket:
                 return frames.TaskStarted(*mark, standing.state.value)
             case frames.Progress():
                 standing = await work.progress(holder, *mark, frame.progress, frame.note)
-                return frames.TaskCancel(*mark, CANCELLED) if standing.stop_asked else None
+                return self._stop(standing, frame.lease)
             case frames.Log():
                 standing = await work.log(holder, *mark, [log_line(line) for line in frame.lines])
-                return frames.TaskCancel(*mark, CANCELLED) if standing.stop_asked else None
+                return self._stop(standing, frame.lease)
             case frames.Complete():
                 settled = await work.complete(holder, *mark, checked(frame.result))
             case frames.Fail():
@@ -228,6 +227,12 @@ class AgentSocket:
             case _:
                 settled = await work.confirm_cancelled(holder, *mark)
         return frames.TaskSettled(*mark, settled.state.value, settled.duplicate)
+
+    @staticmethod
+    def _stop(standing: Standing, lease: int) -> frames.TaskCancel | None:
+        if not standing.stop_asked:
+            return None
+        return frames.TaskCancel(standing.task_id, lease, stop_reason(standing.reason))
 
     def _refusal(self, error: Exception, frame: frames.Notes | frames.Steps | None = None) -> frames.Error:
         task_id, lease = (None, None) if frame is None else (frame.task_id, frame.lease)

@@ -80,7 +80,7 @@ class PushChannel:
         for assignment in assignments:
             self._courier.begin(self, assignment)
 
-    def cancel(self, task_id: str, fence: int) -> None:
+    def cancel(self, task_id: str, fence: int, reason: str) -> None:
         """Do nothing: the envelope knows no cancellation. The task ends when its lease does."""
 
 

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from stellwerk.fleet.model import Condition, Presence, Standing
 from stellwerk.http.problem import Problem
+from stellwerk.work.states import Reason
 
 JOINED_THROUGH = "coordinator"
 """The interface through which agents join here; those of others are seen here, and changed there."""
@@ -70,6 +71,11 @@ def condition(text: str) -> Condition:
         return Condition(text)
     except ValueError:
         raise Problem.invalid(f"{text[:200]!r} is not a valid AgentStatus") from None
+
+
+def stop_reason(reason: str | None) -> str:
+    """Say to an agent why it is to stop: `cancelled` by somebody, or the reason as the task shows it."""
+    return "cancelled" if reason is None or reason == Reason.REQUESTED else reason
 
 
 def standings(text: str) -> frozenset[Standing]:

@@ -12,7 +12,7 @@ from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.holders import instance_of, speaker
 from stellwerk.interfaces.coordinator.wire import tasks as task_wire
 from stellwerk.interfaces.coordinator.wire import work as wire
-from stellwerk.interfaces.coordinator.words import JOINED_THROUGH
+from stellwerk.interfaces.coordinator.words import JOINED_THROUGH, stop_reason
 from stellwerk.trust.scopes import Scope
 from stellwerk.work.matching import Attributes
 from stellwerk.work.offering import accepts, offer
@@ -138,6 +138,7 @@ class WorkRoutes:
             task_id=standing.task_id,
             state=standing.state.value,
             lease_expires_at=iso(standing.lease_expires_at),
+            reason=stop_reason(standing.reason) if standing.stop_asked else None,
             timestamp=iso(self._clock.now_us()),
         )
 

@@ -121,8 +121,8 @@ class TaskStream:
         if self._early is not None:
             self._early |= {one.task_id for one in assignments}
 
-    def cancel(self, task_id: str, fence: int) -> None:
-        """Ask the agent to stop one attempt."""
+    def cancel(self, task_id: str, fence: int, reason: str | None) -> None:
+        """Ask the agent to stop one attempt; its protocol has no word for why."""
         self.put(frames.TaskCancelled(task_id=task_id))
 
     # The connection
@@ -205,7 +205,7 @@ class TaskStream:
         running = {one.task_id for one in hello.running}
         for task_id, known in self._before.items():
             if known.state is State.CANCELLING:
-                self.cancel(task_id, known.fence)
+                self.cancel(task_id, known.fence, known.reason)
             elif task_id not in running and task_id not in (self._early or ()):
                 self._duplex.begin(task_id, lambda known=known: self._missed(known))  # type: ignore[misc]
         for task_id in running - self._before.keys():
@@ -229,7 +229,7 @@ class TaskStream:
         except (WorkRefused, DatabaseUnavailable):
             return
         if task.state is State.CANCELLED:
-            self.cancel(task_id, task.fence)
+            self.cancel(task_id, task.fence, task.reason)
 
     async def _send_task(self, assignment: Assignment) -> None:
         try:

@@ -107,4 +107,6 @@ class Standing(msgspec.Struct, kw_only=True):
     task_id: str
     state: State
     lease_expires_at: Timestamp
+    reason: str | None = None
+    """Why the task is to stop, while its state is `cancelling`."""
     timestamp: Timestamp
