@@ -336,3 +336,25 @@ async def test_find_orders_by_health_then_registration(fleet: Fleet, clock: Fake
     await fleet.heartbeat(ALICE, "z", load={"cpu_usage": 0.9})
     assert [view.group for view in fleet.find(AgentQuery())] == ["m", "a", "z"]
     assert [view.group for view in fleet.find(AgentQuery(min_health_score=0.8, limit=1))] == ["m"]
+
+
+async def test_processes_that_never_come_back_make_room_for_the_next(
+    fleet: Fleet, journal: Journal, clock: FakeClock
+) -> None:
+    passing: dict[str, Any] = {"metadata": {"ephemeral": True}}
+    for instance, fields in (("p1", passing), ("p2", passing), ("named", {})):
+        await fleet.register(ALICE, registration("anna", instance=instance, **fields))
+    clock.advance(200)
+    await fleet.heartbeat(ALICE, "anna", "p2")
+    clock.advance(200)
+    await fleet.sweep(clock.now_us())
+    joined = await fleet.register(ALICE, registration("anna", instance="p3", **passing))
+    # One is gone for good. Another was heard of, and one has a name to come back under.
+    assert sorted(one.instance for one in joined.view.instances) == ["named", "p2", "p3"]
+    view = await fleet.get_fresh("anna")
+    assert view is not None
+    assert sorted(one.instance for one in view.instances) == ["named", "p2", "p3"]
+    assert [(kind, data.get("instance")) for kind, _, data in await events(journal)][-2:] == [
+        ("agent.registered", "p3"),
+        ("agent.removed", "p1"),
+    ]

@@ -25,6 +25,9 @@ class Line:
     def __init__(self) -> None:
         self.registered: list[JSON] = []
         self.removed: list[str] = []
+        self.instances: list[str | None] = []
+        """Those that connected, in their order."""
+        self.claimed: list[JSON] = []
         self.connections = 0
         self.goodbyes = 0
         self.posts: asyncio.Queue[tuple[str, JSON]] = asyncio.Queue()
@@ -57,6 +60,7 @@ class Line:
         return web.json_response({"status": "success", "state": state})
 
     async def _claim(self, request: web.Request) -> web.Response:
+        self.claimed.append(await request.json())
         tasks = await self.claims.get()
         return web.json_response({"status": "success", "tasks": tasks, "count": len(tasks)})
 
@@ -69,6 +73,7 @@ class Line:
         socket = web.WebSocketResponse(max_msg_size=4 * 1024 * 1024)
         await socket.prepare(request)
         self.connections += 1
+        self.instances.append(request.query.get("instance_id"))
         self._socket = socket
         await self.send({"type": "welcome", "heartbeat_interval_s": 30})
         self._connected.set()
@@ -111,6 +116,10 @@ class Line:
         frame = await asyncio.wait_for(self._frames.get(), LIMIT_S)
         assert frame["type"] == kind, frame
         return frame
+
+    async def any(self) -> JSON:
+        """Return the worker's next frame."""
+        return await asyncio.wait_for(self._frames.get(), LIMIT_S)
 
     def nothing_more(self) -> bool:
         """Return whether every frame of the worker has been read."""

@@ -14,7 +14,15 @@ from stellwerk.fleet import versions
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent, WeightsChanged
 from stellwerk.fleet.events import Author
 from stellwerk.fleet.joining import amend, join
-from stellwerk.fleet.model import BASE_URL, NODES, Condition, InstanceView, Registration, WeightsSet
+from stellwerk.fleet.model import (
+    BASE_URL,
+    NODES,
+    Condition,
+    InstanceView,
+    Presence,
+    Registration,
+    WeightsSet,
+)
 from stellwerk.fleet.projection import GroupRecord
 from stellwerk.fleet.rows import GROUP_COLUMNS, INSTANCE_COLUMNS, from_instance, to_group, to_instance
 from stellwerk.fleet.versions import Versions, note_version, read_versions, tag_of, weights_set
@@ -93,15 +101,19 @@ def register(
     else:
         events = author.registered_again((record.kind, registration.kind), old, new)
     others = tuple(one for one in before if one.instance != registration.instance)
-    if dialled:
-        replaced = [one.instance for one in others if _same_address(one, new)]
-        others = tuple(one for one in others if one.instance not in replaced)
-        for gone in replaced:
-            yield Sql(_REMOVE_INSTANCE, (record.group, gone))
-            events.append(Author(record.group, gone, caller.principal).removed(len(others) + 1))
+    replaced = [one.instance for one in others if (dialled and _same_address(one, new)) or _has_passed(one)]
+    others = tuple(one for one in others if one.instance not in replaced)
+    for gone in replaced:
+        yield Sql(_REMOVE_INSTANCE, (record.group, gone))
+        events.append(Author(record.group, gone, caller.principal).removed(len(others) + 1))
     yield from append_many(events, now_us)
     record = replace(record, kind=registration.kind, versions=known)
     return Joined(record, (*others, new), created)
+
+
+def _has_passed(one: InstanceView) -> bool:
+    """Tell whether a process is gone that made up its name for its own lifetime, and so never comes back."""
+    return one.presence is Presence.OFFLINE and one.metadata.get("ephemeral") is True
 
 
 def _same_address(one: InstanceView, other: InstanceView) -> bool:

@@ -48,6 +48,7 @@ class _Claimed(msgspec.Struct):
 
 class _Standing(msgspec.Struct):
     state: str = ""
+    reason: str | None = None
 
 
 class _Look(msgspec.Struct):
@@ -140,16 +141,16 @@ class ClaimLink:
             except Refused as refused:
                 self._refused(sent, refused)
             else:
-                self._taken(sent, standing.state)
+                self._taken(sent, standing)
 
-    def _taken(self, sent: _Sent, state: str) -> None:
-        frame = Frame(task_id=sent.task_id, lease=sent.lease, state=state)
+    def _taken(self, sent: _Sent, standing: _Standing) -> None:
+        frame = Frame(task_id=sent.task_id, lease=sent.lease, state=standing.state)
         if sent.type == "accept":
             frame = msgspec.structs.replace(frame, type="task_started")
         elif sent.type in ("progress", "log"):
-            if state != "cancelling":
+            if standing.state != "cancelling":
                 return
-            frame = msgspec.structs.replace(frame, type="task_cancel", reason="cancelled")
+            frame = msgspec.structs.replace(frame, type="task_cancel", reason=standing.reason)
         else:
             frame = msgspec.structs.replace(frame, type="task_settled")
         self._ends.holdings.take([frame])
@@ -189,7 +190,8 @@ class ClaimLink:
                 except NotFound:
                     continue
                 if look.task.state == "cancelling":
-                    ends.holdings.take([Frame(type="task_cancel", task_id=task_id, lease=lease)])
+                    why = None if look.task.reason == "requested" else look.task.reason
+                    ends.holdings.take([Frame(type="task_cancel", task_id=task_id, lease=lease, reason=why)])
 
 
 def _body(raw: bytes) -> dict[str, Any]:

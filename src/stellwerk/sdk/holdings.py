@@ -3,7 +3,7 @@
 A lease is *waiting* (not repeatable: accepted, but not begun before the server says that the start is
 durable), *running*, or *finished* (its outcome was sent, or will be, and is kept until `task_settled` says
 that it is durable). It leaves the table when it is settled or lost. Only the table counts: after a broken
-connection `resume` says everything again from it (which leases are held, what was accepted, progress,
+connection `resume` says everything again from it (which leases are held, what was accepted, progress, lines,
 outcomes), and the server takes repetitions for what they are. A lease that is delivered twice is run once; a
 lease with a higher number replaces the older one of the same task.
 
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
 from stellwerk.sdk.functions import Functions, failure, instead_of
+from stellwerk.sdk.lines import Lines
 from stellwerk.sdk.options import WorkerOptions
 from stellwerk.sdk.outbox import Outbox
 from stellwerk.sdk.running import Outcome, Run, Runner
@@ -31,7 +32,6 @@ from stellwerk.sdk.wire import (
     Heartbeat,
     Hello,
     Lease,
-    Line,
     Log,
     Progress,
     Release,
@@ -47,8 +47,6 @@ RESEND_S = 30.0
 """An outcome that is not settled after this is said again."""
 REFUSALS = 5
 """So often may the server fail at an outcome before another one is tried."""
-LINES_A_FRAME = 500
-CHARACTERS_A_FRAME = 262_144
 
 STOPPING = "worker_stopping"
 LOST = "lease_lost"
@@ -66,8 +64,9 @@ class Held:
     __slots__ = (
         "accepted",
         "confirmed",
+        "lines",
         "outcome",
-        "pardoned",
+        "pardons",
         "phase",
         "refusals",
         "resend_at",
@@ -77,13 +76,14 @@ class Held:
 
     def __init__(self, run: Run, phase: Phase, now: float) -> None:
         self.run = run
+        self.lines = Lines(run.exchange)
         self.phase = phase
         self.since = now
         self.accepted = False
         self.confirmed = False
         self.outcome = b""
-        self.pardoned = False
-        """Whether one `lease_lost` may be the answer to `hello` and says nothing about the outcome."""
+        self.pardons = 0
+        """How many `lease_lost` may be answers to what was said before the outcome, and say nothing of it."""
         self.resend_at = 0.0
         self.refusals = 0
 
@@ -148,10 +148,11 @@ class Holdings:
         self._outbox.put(encode(Hello(leases)))
         for held in self._held.values():
             frame = held.run.frame
+            held.lines.recall()
             if held.phase is Phase.FINISHED:
-                # Ended for the server, if only the word of it was lost: the answer to the outcome will tell.
-                held.pardoned = True
-                self._send_notes(held)
+                # Ended for the server, if only the word of it was lost: it then finds `hello` and the notes in
+                # vain, and the answer to the outcome will tell.
+                held.pardons = 1 + self._send_notes(held)
                 self._send_outcome(held)
                 continue
             held.accepted = held.confirmed
@@ -228,8 +229,8 @@ class Holdings:
         held = self._find(frame)
         if held is None:
             return
-        if held.pardoned:
-            held.pardoned = False
+        if held.pardons:
+            held.pardons -= 1
             return
         _log.warning("the lease on task %s was lost: %s", frame.task_id, frame.detail)
         self._drop(held, LOST)
@@ -289,18 +290,20 @@ class Holdings:
         held.accepted = True
         self._outbox.put(encode(Accept(held.run.frame.task_id, held.run.frame.lease)))
 
-    def _send_notes(self, held: Held) -> None:
+    def _send_notes(self, held: Held) -> int:
+        """Send what was noted; return in how many frames."""
+        if not self._outbox.is_open:
+            return 0  # What is noted now is said with the next connection.
         exchange, frame = held.run.exchange, held.run.frame
-        while exchange.lines:
-            lines: list[Line] = []
-            size = 0
-            while exchange.lines and len(lines) < LINES_A_FRAME and size < CHARACTERS_A_FRAME:
-                lines.append(exchange.lines.popleft())
-                size += len(lines[-1].line)
+        frames = 0
+        while lines := held.lines.take(self._loop.time()):
             self._outbox.put(encode(Log(frame.task_id, frame.lease, lines)))
+            frames += 1
         if exchange.noted and exchange.reported is not None:
             exchange.noted = False
             self._send_progress(frame, exchange.reported)
+            frames += 1
+        return frames
 
     def _send_progress(self, frame: Frame, reported: tuple[float, str | None]) -> None:
         self._outbox.put(encode(Progress(frame.task_id, frame.lease, *reported)))
@@ -316,6 +319,7 @@ class Holdings:
         for held in self._held.values():
             if held.phase is Phase.FINISHED:
                 if held.resend_at < now:
+                    held.pardons = 0
                     self._send_outcome(held)
                 continue
             if not held.accepted and now - held.since >= self._options.accept_after_s:

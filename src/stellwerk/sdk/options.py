@@ -40,7 +40,11 @@ class WorkerOptions:
     agent_id: str | None = None
     """None makes one up for this process, and takes it out of the registry again at a graceful end."""
     instance_id: str | None = None
-    """Needed only where several processes share one agent id: each needs its own."""
+    """None makes one up for this process where `agent_id` is given, so that processes may share an agent id.
+
+    Give it a name where a process that was killed comes back as the same one: what it does not hold any more
+    is then given out again at once, and not only when its leases end.
+    """
     agent_type: str = "worker"
     version: str | None = None
     capabilities: tuple[str, ...] = ()
@@ -77,7 +81,7 @@ class WorkerOptions:
             raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
 
 
-def invented_agent_id() -> str:
-    """Make an agent id that no other process has."""
+def invented_id() -> str:
+    """Make an id that no other process has."""
     host = "".join(c if c.isalnum() else "-" for c in socket.gethostname().lower())[:200]
-    return f"worker-{host}-{os.getpid()}-{os.urandom(3).hex()}"
+    return f"{host}-{os.getpid()}-{os.urandom(3).hex()}"

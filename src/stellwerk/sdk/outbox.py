@@ -30,6 +30,11 @@ class Outbox:
         self._frames.clear()
         self._open = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that frames may leave on."""
+        return self._open
+
     def put(self, frame: bytes) -> None:
         """Send a frame soon, behind those that were put before."""
         if not self._open:

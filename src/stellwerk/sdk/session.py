@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from stellwerk.sdk.functions import Functions
 from stellwerk.sdk.holdings import Holdings
 from stellwerk.sdk.links import Ends, LinkBlocked, LinkBroken, NotRegistered
 from stellwerk.sdk.load import LoadMeter
-from stellwerk.sdk.options import WorkerOptions, api_key, invented_agent_id, server_url
+from stellwerk.sdk.options import WorkerOptions, api_key, invented_id, server_url
 from stellwerk.sdk.outbox import Outbox
 from stellwerk.sdk.transport import Transport
 from stellwerk.sdk.websocket import WebSocketLink
@@ -41,7 +42,10 @@ class Session:
     """One worker's stay with a control plane. To be used within `async with`, once."""
 
     def __init__(self, functions: Functions, options: WorkerOptions) -> None:
-        self.agent_id = options.agent_id or invented_agent_id()
+        self.agent_id = options.agent_id or f"worker-{invented_id()}"
+        self._passing = options.agent_id is not None and options.instance_id is None
+        if self._passing:
+            options = replace(options, instance_id=invented_id())
         self._functions = functions
         self._options = options
         self._transport = Transport(
@@ -93,7 +97,7 @@ class Session:
             "POST",
             "/agents/register",
             Any,
-            body=registration(self.agent_id, self._functions, self._options),
+            body=registration(self.agent_id, self._functions, self._options, passing=self._passing),
             repeatable=True,
         )
 
@@ -124,8 +128,11 @@ class Session:
         await self._transport.close()
 
 
-def registration(agent_id: str, functions: Functions, options: WorkerOptions) -> dict[str, Any]:
-    """Render how a worker introduces itself."""
+def registration(
+    agent_id: str, functions: Functions, options: WorkerOptions, *, passing: bool
+) -> dict[str, Any]:
+    """Render how a worker introduces itself; `passing`: its instance will not come back under that name."""
+    metadata: dict[str, Any] = {"sdk": "stellwerk-python"} | ({"ephemeral": True} if passing else {})
     body: dict[str, Any] = {
         "agent_id": agent_id,
         "agent_type": options.agent_type,
@@ -134,7 +141,7 @@ def registration(agent_id: str, functions: Functions, options: WorkerOptions) ->
         "labels": dict(options.labels),
         "tags": list(options.tags),
         "max_concurrency": options.concurrency,
-        "metadata": {"sdk": "stellwerk-python"},
+        "metadata": metadata,
     }
     optional = {"instance_id": options.instance_id, "version": options.version}
     return body | {name: value for name, value in optional.items() if value is not None}

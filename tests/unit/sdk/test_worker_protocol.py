@@ -68,10 +68,40 @@ async def test_worker_introduces_itself_with_its_task_types_as_services(line: Li
             "labels": {"zone": "a"},
             "tags": [],
             "max_concurrency": 3,
-            "metadata": {"sdk": "stellwerk-python"},
+            "metadata": {"sdk": "stellwerk-python", "ephemeral": True},
+            "instance_id": line.instances[0],
         }
     ]
     assert (line.goodbyes, line.removed) == (1, [])
+
+
+async def test_workers_that_share_an_agent_id_are_instances_of_their_own(line: Line) -> None:
+    for options in ({}, {}, {"instance_id": "i1"}, {"agent_id": None}):
+        async with running(new_worker(line, **options), line):
+            pass
+    first, second, third, fourth = line.instances
+    assert first and second and first != second
+    assert (third, fourth) == ("i1", None)
+    assert [body["metadata"].get("ephemeral", False) for body in line.registered] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+async def test_claims_name_the_instance_of_the_process(line: Line) -> None:
+    worker, gate = new_worker(line, delivery="claim"), Gate()
+    gate.open.set()
+    worker.task("work")(gate)
+    serving = asyncio.create_task(worker.serve())
+    line.claims.put_nowait([assignment("t1")])
+    verb, body = await asyncio.wait_for(line.posts.get(), LIMIT_S)
+    worker.stop()
+    await asyncio.wait_for(serving, LIMIT_S)
+    (registered,) = line.registered
+    assert (verb, body["instance_id"]) == ("complete", registered["instance_id"])
+    assert {one["instance_id"] for one in line.claimed} == {registered["instance_id"]}
 
 
 async def test_invented_agent_leaves_the_registry_when_it_ends(line: Line) -> None:
@@ -291,6 +321,36 @@ async def test_progress_and_lines_arrive_before_the_outcome(line: Line) -> None:
         await line.next("complete")
 
 
+async def test_lines_around_a_broken_connection_are_said_again(line: Line) -> None:
+    worker = new_worker(line)
+    steps: list[asyncio.Event] = [asyncio.Event() for _ in range(2)]
+
+    @worker.task("work")
+    async def work(context: Context) -> None:
+        context.log("before")
+        await steps[0].wait()
+        context.log("while it was broken")
+        await steps[1].wait()
+
+    async with running(worker, line):
+        await line.assign("t1")
+        while (frame := await line.any())["type"] != "log":
+            pass
+        assert [one["seq"] for one in frame["lines"]] == [1]
+        await line.cut()
+        steps[0].set()
+        await line.connected()
+        await line.next("hello")
+        said: dict[int, str] = {}
+        while len(said) < 2:
+            frame = await line.any()
+            said |= {one["seq"]: one["line"] for one in frame.get("lines", ())}
+        assert said == {1: "before", 2: "while it was broken"}
+        steps[1].set()
+        while (await line.any())["type"] != "complete":
+            pass
+
+
 async def test_what_a_function_raises_fails_the_attempt(line: Line) -> None:
     worker = new_worker(line)
 
@@ -497,15 +557,15 @@ async def test_frame_of_an_unknown_type_is_passed_over(line: Line) -> None:
 
 async def test_blocked_websocket_falls_back_to_claims(line: Line) -> None:
     line.refuse_with = 400
-    worker, gate = new_worker(line), Gate()
+    worker, gate = new_worker(line, instance_id="i1"), Gate()
     gate.open.set()
     worker.task("work")(gate)
     serving = asyncio.create_task(worker.serve())
     line.claims.put_nowait([{**assignment("t1"), "repeatable": False}])
     verbs = [await asyncio.wait_for(line.posts.get(), LIMIT_S) for _ in range(2)]
     assert verbs == [
-        ("acknowledge", {"agent_id": "w1", "lease": 1, "task_id": "t1"}),
-        ("complete", {"agent_id": "w1", "lease": 1, "result": 1, "task_id": "t1"}),
+        ("acknowledge", {"agent_id": "w1", "instance_id": "i1", "lease": 1, "task_id": "t1"}),
+        ("complete", {"agent_id": "w1", "instance_id": "i1", "lease": 1, "result": 1, "task_id": "t1"}),
     ]
     worker.stop()
     await asyncio.wait_for(serving, LIMIT_S)
