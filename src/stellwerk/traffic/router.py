@@ -31,6 +31,8 @@ class _Known:
         self.functions = functions
         self.shares: dict[frozenset[str], list[Share]] = {}
         """In rotation, by the versions that have the function."""
+        self.rotations: dict[frozenset[str], Rotation] = {}
+        """Those whose weights are known to be right."""
 
 
 class _Turns:
@@ -132,7 +134,10 @@ class Router:
         if route.excluded:
             # The rotation has had its turn; who is second best must not cost the others theirs.
             return max(shares, key=lambda share: share.weight).version
-        return self._rotation(group, route.versions, shares).next()
+        rotation = known.rotations.get(route.versions)
+        if rotation is None:
+            rotation = known.rotations[route.versions] = self._rotation(group, route.versions, shares)
+        return rotation.next()
 
     def _rotation(self, group: str, versions: frozenset[str], shares: list[Share]) -> Rotation:
         rotations = self._turns[group].rotations
