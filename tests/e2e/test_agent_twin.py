@@ -308,6 +308,24 @@ async def test_a_task_that_had_not_begun_is_given_back_after_a_kill(twin: Twin, 
     assert scripted.jobs[0].credentials == {"registry.password": "hunter22"}
 
 
+async def test_a_task_that_had_done_nothing_is_given_back_for_its_credentials_after_a_kill(
+    twin: Twin, home: Path
+) -> None:
+    scripted = Scripted()
+    async with running(settings_for(twin, home), scripted) as run:
+        await twin.until(lambda: twin.sockets)
+        task = await twin.submit("test.wait", credentials={"registry.password": "hunter22"})
+        await asyncio.wait_for(scripted.begun.wait(), 5)
+        await run.kill()
+    scripted.release.set()
+    async with running(settings_for(twin, home), scripted):
+        # The twin hands it out again before it answers the release.
+        await asyncio.wait_for(task.done.wait(), 5)
+    assert [job.credentials for job in scripted.jobs] == [{"registry.password": "hunter22"}] * 2
+    assert (task.attempt, task.accepted) == (2, 2)
+    assert task.completions[0]["success"] is True
+
+
 async def test_a_lease_that_went_to_somebody_else_is_not_begun(twin: Twin, home: Path) -> None:
     twin.refuse["ack"] = (409, "task.lease_lost")
     twin.streams = False

@@ -125,6 +125,12 @@ class Journal:
             "UPDATE tasks SET state = 'started', started_at = ? WHERE task_id = ?", (now_us, task_id)
         )
 
+    async def unbegun(self, task_id: str) -> None:
+        """Record that what had been started had done nothing."""
+        await self._run(
+            "UPDATE tasks SET state = 'received', started_at = NULL WHERE task_id = ?", (task_id,)
+        )
+
     async def resumed(self, task_id: str) -> None:
         """Record that another process carries it on."""
         await self._run("UPDATE tasks SET restarts = restarts + 1 WHERE task_id = ?", (task_id,))

@@ -274,6 +274,9 @@ class Runner:
         try:
             return await self._execute(run)
         except GiveBack:
+            # Written down before the server knows: it may hand the task out again before it answers.
+            await self._journal.unbegun(run.job.task_id)
+            run.phase = Phase.WAITING
             return await self._give_back(run)
         finally:
             run.narration.close()

@@ -145,7 +145,8 @@ class Uplink:
 
     async def release(self, delivery: Delivery) -> Refused | None:
         """Give back a task that was never begun; return why the server does not take it."""
-        return await self._by_request(delivery.task_id, "release", {"lease": delivery.lease})
+        body = {"lease": delivery.lease, "begun": False}
+        return await self._by_request(delivery.task_id, "release", body)
 
     async def _by_stream(self, kind: str, delivery: Delivery, message: dict[str, Any]) -> bool:
         """Say it and wait for the confirmation; False means that a request has to ask."""

@@ -239,6 +239,9 @@ async def test_only_a_task_that_was_not_begun_can_be_given_back(machines: Machin
     lease = (await agent.beat())["tasks"][0]["lease"]
     await post(agent, task_id, "ack", {"lease": lease})
     assert (await post(agent, task_id, "release", {"lease": lease})).code == "task.not_possible"
+    assert (await task(machines, task_id))["status"] == "running"
+    assert (await post(agent, task_id, "release", {"lease": lease, "begun": False})).status == 200
+    assert (await task(machines, task_id))["status"] == "pending"
 
 
 async def test_waiting_for_the_end_answers_with_the_result(machines: Machines):

@@ -97,10 +97,13 @@ class Reports:
         self._lines.pop(task_id, None)
         return settled
 
-    async def release(self, holder: Holder, task_id: str, lease: int | None) -> Settled:
-        """Give a task back unstarted."""
+    async def release(
+        self, holder: Holder, task_id: str, lease: int | None, *, begun: bool | None = None
+    ) -> Settled:
+        """Give a task back; `begun=False` says of an accepted one that nothing of it was done."""
         fence, _ = await self._known(holder, task_id, lease)
-        return await self._explained(holder, task_id, self._work.hand_back(holder, task_id, fence))
+        back = self._work.hand_back(holder, task_id, fence, unsent=begun is False)
+        return await self._explained(holder, task_id, back)
 
     async def _settle(
         self, holder: Holder, task_id: str, fence: int, said: Completion, masks: Masks

@@ -59,7 +59,7 @@ class WorkingRoutes:
                 (409,),
             ),
             self._route(
-                "release", self.release, wire.LeaseReport, wire.Acknowledged, "Give a task back", (409,)
+                "release", self.release, wire.ReleaseTask, wire.Acknowledged, "Give a task back", (409,)
             ),
         ]
 
@@ -128,13 +128,15 @@ class WorkingRoutes:
         settled = await self._reports.complete(holder, call.path["task_id"], call.body, call.body.attempt)
         return wire.Acknowledged(acknowledged=True, duplicate=settled.duplicate, late=settled.late)
 
-    async def release(self, call: Call[wire.LeaseReport | None, None]) -> Answer:
-        await self._reports.release(await self._holder(call), call.path["task_id"], _lease(call))
+    async def release(self, call: Call[wire.ReleaseTask | None, None]) -> Answer:
+        begun = None if call.body is None else call.body.begun
+        holder = await self._holder(call)
+        await self._reports.release(holder, call.path["task_id"], _lease(call), begun=begun)
         return wire.Acknowledged(acknowledged=True)
 
     async def _holder(self, call: Call[Any, None]) -> Holder:
         return holder_of(await self._deployments.get(agent_of(call).agent_id))
 
 
-def _lease(call: Call[wire.LeaseReport | None, None]) -> int | None:
+def _lease(call: Call[wire.LeaseReport | None, None] | Call[wire.ReleaseTask | None, None]) -> int | None:
     return None if call.body is None else call.body.lease

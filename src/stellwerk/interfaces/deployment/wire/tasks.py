@@ -79,6 +79,15 @@ class LeaseReport(Wire):
     attempt: Attempt | None = None
 
 
+class ReleaseTask(LeaseReport):
+    """A task that is given back; one that may run only once, only if it has not begun."""
+
+    begun: Annotated[
+        bool | None,
+        Meta(description="false: it was acknowledged, but nothing of it was done, so it can be given back."),
+    ] = None
+
+
 class LogLine(Wire):
     """One line. The same number again is the same line; without numbers, lines count from 0."""
 
