@@ -47,7 +47,10 @@ def everything_has_ended(evidence: AgentEvidence) -> Iterator[str]:
 
 def nothing_ran_twice(evidence: AgentEvidence) -> Iterator[str]:
     begun = Counter(entry.task_id for entry in evidence.shared.executions if entry.what == "begin")
-    started = Counter(each.task_id for each in evidence.shared.table_events if each.kind == "task.started")
+    events = evidence.shared.table_events
+    started = Counter(each.task_id for each in events if each.kind == "task.started")
+    # Whoever gives a task back says that nothing of it was done.
+    back = Counter(each.task_id for each in events if each.reason == "handed_back")
     for task_id, task in evidence.shared.table_tasks.items():
         if task.repeatable:
             continue
@@ -55,7 +58,7 @@ def nothing_ran_twice(evidence: AgentEvidence) -> Iterator[str]:
             yield f"{task_id}: began {begun[task_id]} times"
         if begun[task_id] and not started[task_id]:
             yield f"{task_id}: ran without a durable start"
-        if started[task_id] > 1:
+        if started[task_id] > 1 + back[task_id]:
             yield f"{task_id}: was given out {started[task_id]} times after it had started"
 
 
