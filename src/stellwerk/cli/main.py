@@ -14,6 +14,7 @@ from stellwerk.cli.secrets import secrets
 from stellwerk.cli.serve import serve, settings
 from stellwerk.cli.tasks import tasks
 from stellwerk.cli.tokens import tokens
+from stellwerk.cli.versions import restart, versions, weight
 from stellwerk.cli.worker import worker
 
 app = typer.Typer(
@@ -44,6 +45,9 @@ app.command()(settings)
 app.command()(worker)
 app.command()(demo)
 app.command("agents")(machines)
+app.command()(versions)
+app.command()(weight)
+app.command()(restart)
 app.add_typer(keys, name="key")
 app.add_typer(tokens, name="token")
 machine.command("run")(run_agent)

@@ -1,6 +1,7 @@
 """Calls of the command line to a running control plane."""
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -36,6 +37,15 @@ class Remote:
         with self._open(method, path, body, TIMEOUT_S) as answer:
             return json.load(answer)
 
+    def try_call(self, method: str, path: str) -> Any:
+        """Return the decoded answer; None where it is refused, for what is only good to know."""
+        request = urllib.request.Request(self._server + path, None, self._headers, method=method)  # noqa: S310
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_S) as answer:
+                return json.load(answer)
+        except (OSError, ValueError):
+            return None
+
     def lines(self, path: str) -> Iterator[str]:
         """Follow a stream line by line until it ends."""
         with self._open("GET", path, None, None) as answer:
@@ -50,10 +60,17 @@ class Remote:
         except urllib.error.HTTPError as refused:
             raise _end(f"{method} {path}: {refused.code} {_detail(refused.read())}") from None
         except (urllib.error.URLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise _end(
-                f"cannot reach {self._server}: {reason}; is `stellwerk serve` running there?"
-            ) from None
+            raise _end(f"cannot reach {self._server}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted ({reason.verify_message}). Where it is of the server's own "
+            "authority: on the server `stellwerk ca export servers > ca.pem`, here SSL_CERT_FILE=ca.pem"
+        )
+    return f"{reason}; is `stellwerk serve` running there?"
 
 
 def _detail(body: bytes) -> str:
@@ -66,6 +83,8 @@ def _detail(body: bytes) -> str:
     fault = answer.get("error")
     if isinstance(fault, dict) and "message" in fault:
         return str(fault["message"])
+    if isinstance(fault, str):
+        return f"{fault}: {answer['message']}" if "message" in answer else fault
     return str(answer.get("detail", answer))
 
 
