@@ -154,6 +154,7 @@ class Twin:
         return [
             web.get("/api/v1/agents/ca", self._roots),
             web.post("/api/v1/agents/register", self._answering("register", self._register)),
+            web.post("/api/v1/agents/token", self._answering("token", self._token)),
             web.post(f"{one}/heartbeat", self._answering("heartbeat", self._heartbeat)),
             web.get(f"{one}/task-stream", self._stream),
             web.post(f"{one}/tasks/{{task}}/ack", self._answering("ack", self._ack)),
@@ -201,7 +202,7 @@ class Twin:
             return fault(401, "agent.certificate.superseded")
         if self.now() > issued.not_after:
             return fault(401, "agent.certificate.expired")
-        if issued.agent_id != request.match_info["agent"]:
+        if issued.agent_id != request.match_info.get("agent", issued.agent_id):
             return fault(403, "agent.mismatch")
         if not issued.used:
             issued.used = True
@@ -245,6 +246,9 @@ class Twin:
         made = Issued(agent_id, key_hash(key), pem, begins, begins + self.life_s)
         self.issued[signed.serial_number] = made
         return made
+
+    async def _token(self, request: web.Request) -> web.Response:
+        return web.json_response({"token": "jwt", "expiresIn": 3600})
 
     async def _heartbeat(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -30,11 +30,12 @@ from stellwerk.agent.settings import AgentSettings
 from stellwerk.agent.stream import Stream
 from stellwerk.agent.transport import Refused, Transport, Unreachable, Verdict, client_context
 from stellwerk.agent.uplink import Uplink
-from stellwerk.agent.wire import Authorities, Beat, Certificate, Config
+from stellwerk.agent.wire import Authorities, Beat, Certificate, Config, Ticket
 
 _log = logging.getLogger("stellwerk.agent")
 
 CA_REFRESH_S = 600.0
+TICKET_PATH = "/api/v1/agents/token"
 """How often the roots are asked for again: a new one is trusted long before it signs."""
 GOODBYE_S = 3.0
 ASK_FOR_ONE = (
@@ -150,7 +151,12 @@ class Connection:
         self._pair = pair
         self._refused = asyncio.get_running_loop().create_future()
         heart = Heart(transport, pair.agent_id, self._vitals, self._uplink, self)
-        loops = [heart.keep_beating(), self._keep_roots(transport), self._watch(self._refused)]
+        loops = [
+            heart.keep_beating(),
+            self._keep_roots(transport),
+            self._keep_ticket(transport),
+            self._watch(self._refused),
+        ]
         if self._settings.stream:
             stream = Stream(transport, pair.agent_id, self._vitals, self._uplink, self)
             loops.append(stream.keep_streaming())
@@ -174,7 +180,26 @@ class Connection:
         if bundle is None and self._settings.ca_file is not None:
             bundle = self._settings.ca_file.read_text()
         context = client_context(bundle, pair.path)
-        return Transport(self._settings.server, context, self._time, self._settings.request_s)
+        transport = Transport(self._settings.server, context, self._time, self._settings.request_s)
+        transport.ticket = self._store.ticket()
+        return transport
+
+    async def _keep_ticket(self, transport: Transport) -> None:
+        """Keep a token for this certificate: only a proxy asks for it, and nobody says that there is one."""
+        backoff = Backoff(self._settings.retry_first_s, self._settings.retry_cap_s)
+        while True:
+            wait_s = backoff.next_s(chance())
+            try:
+                fresh = await transport.call("POST", TICKET_PATH, Ticket, {})
+            except (Unreachable, Refused) as error:
+                # What it means for the identity is the heartbeat's business.
+                _log.debug("no token: %s", error)
+            else:
+                backoff.reset()
+                transport.ticket = fresh.token
+                self._store.keep_ticket(fresh.token)
+                wait_s = fresh.expires_in * (0.5 + 0.2 * chance())
+            await asyncio.sleep(wait_s)
 
     async def _watch(self, refused: asyncio.Future[Refused]) -> None:
         raise await refused

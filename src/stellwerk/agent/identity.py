@@ -7,6 +7,7 @@ Theory of operation. Files in `identity/`, each replaced as a whole (temporary f
     current.pem   key and certificate in use
     ca.pem        the only roots that may vouch for the server
     config.json   what the server last asked of this agent
+    ticket        a token bound to the certificate, for proxies
     revoked       exists once the server said that this agent must not come back
 
 Key and certificate stand in one file, so they are never of two pairs. A key is on disk *before* its CSR is
@@ -76,6 +77,7 @@ class IdentityStore:
         self._current = folder / "current.pem"
         self._ca = folder / "ca.pem"
         self._config = folder / "config.json"
+        self._ticket = folder / "ticket"
         self._revoked = folder / "revoked"
 
     def prepare(self) -> None:
@@ -163,6 +165,17 @@ class IdentityStore:
         with contextlib.suppress(OSError):
             write_durably(self._config, msgspec.json.encode(config))
 
+    def ticket(self) -> str | None:
+        """Return the token that goes with the certificate."""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            return self._ticket.read_text().strip() or None
+        return None
+
+    def keep_ticket(self, ticket: str) -> None:
+        """Store the token; a full disk costs only what a restart needs behind a proxy."""
+        with contextlib.suppress(OSError):
+            write_durably(self._ticket, ticket.encode())
+
     @property
     def is_revoked(self) -> bool:
         """Whether the server said that this agent must not come back."""
@@ -179,7 +192,7 @@ class IdentityStore:
 
     def clear(self) -> None:
         """Remove every identity, for an agent that was sent away and has a new token."""
-        for path in (self._current, self._next, self._key, self._revoked):
+        for path in (self._current, self._next, self._key, self._ticket, self._revoked):
             path.unlink(missing_ok=True)
 
     def _waiting_key(self) -> ec.EllipticCurvePrivateKey | None:

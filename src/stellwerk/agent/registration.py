@@ -72,6 +72,8 @@ async def register(
         # The bundle first: a pair without what verifies the server would be no way on.
         store.keep_ca(answer.certificate.ca)
     store.keep_config(answer.config)
+    if answer.token:
+        store.keep_ticket(answer.token)
     pair = store.keep_next(answer.certificate.cert)
     store.start_afresh()
     _log.info("registered as %s (%s)", settings.name, pair.agent_id)

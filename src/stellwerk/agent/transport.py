@@ -99,6 +99,8 @@ class Transport:
         self._request_s = request_s
         self.worked = False
         """Whether a request has succeeded."""
+        self.ticket: str | None = None
+        """Token that goes with every request: behind a proxy that ends TLS it proves what TLS proves else."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=16),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -111,7 +113,8 @@ class Transport:
         """Send one request. Raises Unreachable, Refused."""
         sent = None if body is None else msgspec.json.encode(body)
         # The date lets the server see a clock that is wrong.
-        named = {"accept": "application/json", "date": formatdate(usegmt=True), **(headers or {})}
+        named = {"accept": "application/json", "date": formatdate(usegmt=True), **self._bearer()}
+        named |= headers or {}
         if sent is not None:
             named["content-type"] = "application/json"
         try:
@@ -137,6 +140,7 @@ class Transport:
             return await self._session.ws_connect(
                 self.server + path,
                 protocols=("agent.v1",),
+                headers=self._bearer(),
                 heartbeat=PING_S,
                 max_msg_size=MESSAGE_BYTES,
                 compress=0,
@@ -147,6 +151,9 @@ class Transport:
             raise Refused(error.status, "", f"the handshake was answered with {error.status}") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
             raise Unreachable(describe(error)) from error
+
+    def _bearer(self) -> dict[str, str]:
+        return {} if self.ticket is None else {"authorization": f"Bearer {self.ticket}"}
 
     async def close(self) -> None:
         """Close every connection."""

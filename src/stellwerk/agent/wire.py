@@ -58,6 +58,16 @@ class Registered(Wire, frozen=True):
     agent_id: str
     certificate: Certificate
     config: Config = Config()
+    token: str | None = None
+    """Bound to the certificate; see `Ticket`."""
+
+
+class Ticket(Wire, frozen=True):
+    """A token bound to the certificate: where a proxy ends TLS it is asked for beside it."""
+
+    token: str
+    expires_in: float = 3_600.0
+    """Seconds."""
 
 
 class Authorities(Wire, frozen=True):
