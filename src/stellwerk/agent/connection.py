@@ -263,7 +263,7 @@ class Connection:
             _, answer = await register(
                 self._settings,
                 self._store,
-                self._vitals.readiness.capabilities,
+                self._vitals.readiness.possible,
                 self._vitals.instance_id,
                 self._time,
             )
@@ -308,7 +308,7 @@ class Connection:
             await register(
                 self._settings,
                 self._store,
-                self._vitals.readiness.capabilities,
+                self._vitals.readiness.possible,
                 self._vitals.instance_id,
                 self._time,
             )

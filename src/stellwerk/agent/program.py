@@ -86,6 +86,8 @@ class Agent:
         executors = self._executors
         if executors is None:
             executors = available(settings.executors or ExecutorSettings(settings.data_dir))
+        if (wanted := settings.capabilities) is not None:
+            executors = {name: one for name, one in executors.items() if one.capability in wanted}
         uplink = Uplink(settings)
         runner = Runner(executors, journal, uplink, settings, self._clock)
         readiness = Readiness(executors)

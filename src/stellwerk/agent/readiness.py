@@ -40,6 +40,11 @@ class Readiness:
             await self.probe()
 
     @property
+    def possible(self) -> list[str]:
+        """What may work one day: an engine that is away now comes back without a new registration."""
+        return sorted({executor.capability for executor in self._executors})
+
+    @property
     def capabilities(self) -> list[str]:
         """What works now."""
         return sorted({executor.capability for executor in self._executors} - set(self._faults))

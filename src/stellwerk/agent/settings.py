@@ -40,6 +40,9 @@ class AgentSettings:
 
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    capabilities: frozenset[str] | None = None
+    """What it takes on of what it could do; None is all. A token may allow no more."""
+
     max_tasks: int = 2
     """Tasks at once. Two, because pulls and health gates mostly wait, and one that hangs should not block."""
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from stellwerk import __version__
+
+if TYPE_CHECKING:
+    from stellwerk.agent.executors.settings import ExecutorSettings
 
 LOG_FORM = "%(asctime)s %(levelname)s %(message)s"
 LEVELS = ("debug", "info", "warning", "error")
@@ -43,6 +46,10 @@ def run_agent(
         str | None, typer.Option(envvar="STELLWERK_AGENT_NAME", help="Its name; the host's by default.")
     ] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")] = None,
+    capability: Annotated[
+        list[str] | None,
+        typer.Option(help="Take on only this (docker, compose, health, ssh, sticker); may be repeated."),
+    ] = None,
     max_tasks: Annotated[int, typer.Option(min=1, max=1000, help="Tasks at once.")] = 2,
     drain: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How long tasks may go on after SIGTERM.")
@@ -76,6 +83,12 @@ def run_agent(
         raise typer.BadParameter(f"a log level is one of {', '.join(LEVELS)}", param_hint="--log-level")
     logging.basicConfig(level=logging.WARNING, format=LOG_FORM)
     logging.getLogger("stellwerk.agent").setLevel(log_level.upper())
+    executors = ExecutorSettings(
+        data_dir=data_dir.absolute(),
+        docker_host=docker_host,
+        bind_roots=tuple(bind_root) if bind_root else None,
+        sticker_roots=tuple(sticker_root or ()),
+    )
     settings = AgentSettings(
         server=_https(server),
         data_dir=data_dir.absolute(),
@@ -86,17 +99,27 @@ def run_agent(
         ca_sha256=_pins(ca_sha256 or []),
         ca_file=ca_file,
         labels=_labels(label or []),
+        capabilities=_capabilities(capability, executors),
         max_tasks=max_tasks,
         drain_s=drain,
         stream=not no_stream,
-        executors=ExecutorSettings(
-            data_dir=data_dir.absolute(),
-            docker_host=docker_host,
-            bind_roots=tuple(bind_root) if bind_root else None,
-            sticker_roots=tuple(sticker_root or ()),
-        ),
+        executors=executors,
     )
     raise typer.Exit(run(settings))
+
+
+def _capabilities(wanted: list[str] | None, settings: ExecutorSettings) -> frozenset[str] | None:
+    from stellwerk.agent.executors import available, refusal
+
+    if not wanted:
+        return None
+    known = {executor.capability for executor in available(settings).values()}
+    for one in wanted:
+        if one not in known:
+            raise typer.BadParameter(
+                f"{refusal(one)}; it knows {', '.join(sorted(known))}", param_hint="--capability"
+            )
+    return frozenset(wanted)
 
 
 def _https(server: str) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import typer
 
 from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
+from stellwerk.cli.table import print_table
 
 PATH = "/api/v1/agents"
 
@@ -29,11 +30,16 @@ def machines(
     """
     query = {"status": status, "capability": capability, "pageSize": "1000"}
     text = urlencode({name: value for name, value in query.items() if value})
+    rows = []
     for one in Remote(server, api_key).call("GET", f"{PATH}?{text}"):
         why = f" ({', '.join(one['statusReasons'])})" if one["statusReasons"] else ""
-        drained = " draining" if one["draining"] else ""
+        drained = ", draining" if one["draining"] else ""
         can = ",".join(one["capabilities"])
-        typer.echo(f"{one['name']:<24} {one['status'] + why + drained:<40} {can:<24} {one['lastHeartbeat']}")
+        rows.append((one["name"], one["status"] + why + drained, can, one["lastHeartbeat"]))
+    nothing = (
+        "no such agent" if status or capability else "no agent has joined; `stellwerk token create` begins"
+    )
+    print_table(("agent", "status", "capabilities", "last heard"), rows, nothing)
 
 
 @machine.command()

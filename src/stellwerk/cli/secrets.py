@@ -7,6 +7,7 @@ from urllib.parse import quote
 import typer
 
 from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
+from stellwerk.cli.table import print_table
 
 PATH = "/api/v1/admin/secrets"
 
@@ -36,8 +37,9 @@ def list_secrets(server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = Non
 
     Example: stellwerk secret list
     """
-    for one in Remote(server, api_key).call("GET", PATH):
-        typer.echo(f"{one['name']:<40} version {one['version']:<4} {one['updatedAt']} by {one['updatedBy']}")
+    found = Remote(server, api_key).call("GET", PATH)
+    rows = [(one["name"], str(one["version"]), one["updatedAt"], one["updatedBy"]) for one in found]
+    print_table(("secret", "version", "set", "by"), rows, "there are no secrets")
 
 
 @secrets.command()

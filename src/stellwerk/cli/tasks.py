@@ -1,22 +1,22 @@
 """`stellwerk task run|show|cancel|logs`: tasks of deployment agents."""
 
 import json
-import time
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
+from stellwerk.cli.following import TASKS, follow, path_of, print_lines
 from stellwerk.cli.keys import duration_s
 from stellwerk.cli.pairs import pairs
 from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
 
-PATH = "/api/v1/tasks"
-FOLLOW_S = 0.5
-"""How often a followed task is looked at."""
-ENDED = frozenset({"succeeded", "failed", "timed_out", "cancelled", "lost", "expired"})
-
 TaskArgument = Annotated[str, typer.Argument(help="The id that `task run` prints.")]
+
+FollowOption = Annotated[bool, typer.Option("--follow", help="Show its log and wait for its end.")]
+WaitOption = Annotated[
+    str, typer.Option(help="With --follow: how long to wait for an agent to take it, such as 30s.")
+]
+WAIT = "5m"
 
 tasks = typer.Typer(no_args_is_help=True, help="Tasks of deployment agents.")
 
@@ -39,7 +39,8 @@ def run(
     idempotent: Annotated[
         bool | None, typer.Option(help="Whether it may run again unasked; by default as its type is.")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Show its log and wait for its end.")] = False,
+    follow_: FollowOption = False,
+    wait: WaitOption = WAIT,
     server: ServerOption = DEFAULT_SERVER,
     api_key: KeyOption = None,
 ) -> None:
@@ -63,11 +64,12 @@ def run(
         "idempotent": idempotent,
     }
     body |= {name: value for name, value in given.items() if value is not None}
+    wait_s = duration_s(wait)
     remote = Remote(server, api_key)
-    task_id = remote.call("POST", PATH, body)["taskId"]
-    typer.echo(task_id, err=follow)
-    if follow and not _follow(remote, task_id):
-        raise typer.Exit(1)
+    task_id = remote.call("POST", TASKS, body)["taskId"]
+    typer.echo(task_id, err=follow_)
+    if follow_:
+        raise typer.Exit(follow(remote, task_id, wait_s=wait_s, wanted=body))
 
 
 @tasks.command()
@@ -76,7 +78,7 @@ def show(task_id: TaskArgument, server: ServerOption = DEFAULT_SERVER, api_key: 
 
     Example: stellwerk task show 0199…
     """
-    typer.echo(json.dumps(Remote(server, api_key).call("GET", _path(task_id)), indent=2))
+    typer.echo(json.dumps(Remote(server, api_key).call("GET", path_of(task_id)), indent=2))
 
 
 @tasks.command()
@@ -85,13 +87,14 @@ def cancel(task_id: TaskArgument, server: ServerOption = DEFAULT_SERVER, api_key
 
     Example: stellwerk task cancel 0199…
     """
-    typer.echo(Remote(server, api_key).call("POST", _path(task_id) + "/cancel")["status"])
+    typer.echo(Remote(server, api_key).call("POST", path_of(task_id) + "/cancel")["status"])
 
 
 @tasks.command()
 def logs(
     task_id: TaskArgument,
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for its end.")] = False,
+    follow_: FollowOption = False,
+    wait: WaitOption = WAIT,
     server: ServerOption = DEFAULT_SERVER,
     api_key: KeyOption = None,
 ) -> None:
@@ -100,10 +103,9 @@ def logs(
     Example: stellwerk task logs 0199… --follow
     """
     remote = Remote(server, api_key)
-    if follow:
-        _follow(remote, task_id)
-    else:
-        _lines(remote, task_id, 0)
+    if follow_:
+        raise typer.Exit(follow(remote, task_id, wait_s=duration_s(wait)))
+    print_lines(remote, task_id, 0)
 
 
 def payload(given: list[str] | None) -> dict[str, Any]:
@@ -126,35 +128,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _follow(remote: Remote, task_id: str) -> bool:
-    """Show a task's log until it ends; return whether it succeeded."""
-    start, said = 0, ""
-    while True:
-        task = remote.call("GET", _path(task_id))
-        start = _lines(remote, task_id, start)
-        progress = "" if task["progress"] is None else f" {task['progress']:.0f} %"
-        now = f"{task['status']}{progress} {task['message'] or ''}".rstrip()
-        if now != said:
-            typer.echo(now, err=True)
-            said = now
-        if task["status"] in ENDED:
-            done = task["status"] == "succeeded"
-            typer.echo(json.dumps(task["result" if done else "error"], indent=2))
-            return bool(done)
-        time.sleep(FOLLOW_S)
-
-
-def _lines(remote: Remote, task_id: str, start: int) -> int:
-    while True:
-        page = remote.call("GET", f"{_path(task_id)}/logs?from={start}")
-        for line in page["lines"]:
-            typer.echo(f"{line['timestamp']} {line['level']:<7} {line['message']}")
-        start = page["next"]
-        if not page["more"]:
-            return int(start)
-
-
-def _path(task_id: str) -> str:
-    return f"{PATH}/{quote(task_id, safe='')}"
