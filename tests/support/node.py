@@ -29,7 +29,10 @@ class Node:
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     port: int = 0
     calls: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
+    arrived: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    """Ids of the executions that were called."""
+    stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when an execution is to be stopped."""
     dialled: list[str] = field(default_factory=list)
     """Paths of every request."""
     _runner: web.AppRunner | None = None
@@ -108,6 +111,7 @@ class Node:
         given = await request.json()
         self.dialled.append(request.path)
         self.calls.append((request.match_info["name"], given, dict(request.headers)))
+        self.arrived.put_nowait(request.headers["X-Execution-ID"])
         if self.handle is not None:
             return await self.handle(self, request, given)
         if request.path.startswith("/skills/"):
@@ -116,7 +120,7 @@ class Node:
 
     async def _cancel(self, request: web.Request) -> web.Response:
         self.dialled.append(request.path)
-        self.cancelled.append(request.match_info["id"])
+        self.stop_asked.set()
         return web.json_response({"cancelled": True, "execution_id": request.match_info["id"]})
 
     async def _status(self, request: web.Request) -> web.Response:

@@ -25,8 +25,9 @@ NOTHING = (b"", b"null")
 class ExecuteRoutes:
     """See the module."""
 
-    def __init__(self, traffic: Traffic) -> None:
+    def __init__(self, traffic: Traffic, input_bytes: int) -> None:
         self._traffic = traffic
+        self._input_bytes = input_bytes
 
     def operations(self) -> list[Operation]:
         """List the routes."""
@@ -85,7 +86,7 @@ class ExecuteRoutes:
         body = call.body or wire.Execute()
         return traffic_values.Call(
             target=self._traffic.resolve(call.path["target"]),
-            input=_input(body.input),
+            input=_input(body.input, self._input_bytes),
             run_id=said.run_id,
             parent_id=said.parent_id,
             session_id=said.session_id,
@@ -117,10 +118,12 @@ def failed(one: Execution, status: int, error: str, category: str) -> RawAnswer:
     return RawAnswer(body, status=status, headers=rendering.headers(one))
 
 
-def _input(given: Raw) -> str:
+def _input(given: Raw, limit_bytes: int) -> str:
     raw = bytes(given).strip()
     if raw in NOTHING:
         return "{}"
     if not raw.startswith(b"{"):
         raise Problem.invalid("`input` must be an object")
+    if len(raw) > limit_bytes:
+        raise Problem.too_large(limit_bytes)
     return raw.decode()

@@ -42,6 +42,9 @@ ROOT = "/api/v1/"
 OWN = frozenset({"nodes", "execute", "executions", "execution", "memory", "workflow", "did", "discovery"})
 """First segments below the root; some have no operations here and are answered with a clean 404."""
 AGENTS = f"{ROOT}agents/"
+ENVELOPE_BYTES = 1_048_576
+"""What a body may have beyond its value: a report that is a little too large still reaches its execution and
+ends it."""
 LISTEN = f"{ROOT}memory/events/ws"
 
 log = structlog.get_logger()
@@ -90,7 +93,7 @@ def build(
     listeners = MemoryListeners(journal, memory)
     operations = (
         *NodeRoutes(fleet, traffic, settings, clock).operations(),
-        *ExecuteRoutes(traffic).operations(),
+        *ExecuteRoutes(traffic, settings.answer_bytes).operations(),
         *ExecutionRoutes(traffic).operations(),
         *MemoryRoutes(memory).operations(),
         *NoteRoutes(fleet, journal, database, clock).operations(),
@@ -102,7 +105,7 @@ def build(
         return describe(HEAD, operations, refusal=Refusal, not_found=Refusal)
 
     def body_bytes(path: str) -> int | None:
-        return settings.answer_bytes if carries_values(path) else None
+        return settings.answer_bytes + ENVELOPE_BYTES if carries_values(path) else None
 
     interface = Interface(
         NAME,

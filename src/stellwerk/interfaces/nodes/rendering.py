@@ -56,7 +56,8 @@ def begun(one: Execution, webhook: bool) -> executions.Begun:
         execution_id=one.id,
         run_id=one.run_id,
         workflow_id=one.run_id,
-        status=one.status.value,
+        # As published, also where an agent has it already; only a repeated call has a later status.
+        status=one.status.value if one.finished else Status.QUEUED.value,
         target=one.target.text,
         type=one.target.kind,
         created_at=iso(one.created_at),

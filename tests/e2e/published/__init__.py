@@ -1,0 +1,1 @@
+"""The published SDK, unmodified, in an environment of its own."""
