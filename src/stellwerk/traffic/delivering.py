@@ -107,8 +107,8 @@ class Delivery:
             return await self._elsewhere(flight)
         except DialForbidden as fault:
             _log.warning("an agent may not be dialled", agent=flight.group, why=str(fault))
-            await self._fail(flight, Failure(error=FORBIDDEN, unreachable=True))
-            return False
+            self._router.suspend(flight.group, flight.instance)
+            return await self._to_another(flight) or await self._give_up(flight, FORBIDDEN)
         except AnswerLost as fault:
             self._router.dialled(*flight.key)
             _log.debug("an answer was lost", execution=flight.id, why=str(fault))
@@ -133,19 +133,28 @@ class Delivery:
 
     async def _elsewhere(self, flight: Flight) -> bool:
         """Go on after a dial that sent nothing."""
-        flight.tried.add(flight.instance)
-        choice = self._choose(flight)
-        if choice is not None:
-            await self._reassign(flight, choice, repeats=False)
+        if await self._to_another(flight):
             return True
         if self._may_be_starting(flight) and flight.ended is None:
             await asyncio.sleep(AGAIN_S)
             return flight.ended is None
         if flight.patient:
             await self._work.hand_back(flight.holder, flight.id, flight.fence, BACK_S, unsent=True)
-        else:
-            flight.unreachable = True
-            await self._fail(flight, Failure(error=UNREACHABLE, unreachable=True))
+            return False
+        return await self._give_up(flight, UNREACHABLE)
+
+    async def _to_another(self, flight: Flight) -> bool:
+        """Hand it on, unsent, if there is anybody else."""
+        flight.tried.add(flight.instance)
+        choice = self._choose(flight)
+        if choice is None:
+            return False
+        await self._reassign(flight, choice, repeats=False)
+        return True
+
+    async def _give_up(self, flight: Flight, why: str) -> bool:
+        flight.unreachable = True
+        await self._fail(flight, Failure(error=why, unreachable=True))
         return False
 
     async def _lost(self, flight: Flight, fault: AnswerLost) -> bool:
