@@ -29,11 +29,11 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
-    async def write(self, unit: Any) -> Any:
+    async def write(self, unit: Any, **options: Any) -> Any:
         if self.fail:
             self.fail -= 1
             raise DatabaseUnavailable("asked for by the test", 1)
-        answer = await self._database.write(unit)
+        answer = await self._database.write(unit, **options)
         self.after()
         return answer
 

@@ -20,13 +20,21 @@ class Database(Protocol):
     @property
     def engine(self) -> Literal["sqlite", "postgres"]: ...
 
-    async def write(self, unit: Unit[T] | UnitMaker[T]) -> T:
+    async def write(
+        self, unit: Unit[T] | UnitMaker[T], *, ran: Callable[[T], None] | None = None, aside: bool = False
+    ) -> T:
         """Run the unit in a transaction and return its answer after the commit has reached the disk.
 
         Whatever the unit raises comes out here, and nothing of it stays. Hand in a callable that makes the
         unit (`lambda: submit(…)`): it is tried again, at most three times, where the engine reports a
         serialisation failure; a generator that has been started cannot be. A cancelled caller's unit may
         still be committed.
+
+        `ran` is called once with the answer, on the event loop, as soon as units handed in from then on see
+        what this one wrote. That may be before its commit, which can still fail: a hint for those who follow
+        up in units of their own, who may then share the commit. It must not raise.
+
+        `aside` says that the unit may take more than some milliseconds, and must not hold up the event loop.
         """
         ...
 

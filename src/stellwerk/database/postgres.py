@@ -71,7 +71,15 @@ class PostgresDatabase:
         if sessions is not None:
             await sessions.close()
 
-    async def write(self, unit: Unit[T] | UnitMaker[T]) -> T:
+    async def write(
+        self, unit: Unit[T] | UnitMaker[T], *, ran: Callable[[T], None] | None = None, aside: bool = False
+    ) -> T:
+        answer = await self._write(unit)
+        if ran is not None:
+            ran(answer)
+        return answer
+
+    async def _write(self, unit: Unit[T] | UnitMaker[T]) -> T:
         if not callable(unit):
             return await self._transact(unit, _BEGIN_WRITE)
         for tries in range(1, _TRIES + 1):

@@ -1,4 +1,4 @@
-"""The embedded engine: one SQLite file in the data directory, one writer thread, a few readers.
+"""The embedded engine: one SQLite file in the data directory, one writer, a few reading threads.
 
 One process uses a data directory at a time; a lock on the file `stellwerk.lock` keeps it so. Other programs
 may read the database meanwhile (`sqlite3 -readonly`); one that writes for long makes our writer wait, then
@@ -21,7 +21,7 @@ from stellwerk.database.migrate import known_migrations, migrate
 from stellwerk.database.sqlite_connection import connect_reader, connect_writer, unavailable
 from stellwerk.database.sqlite_queue import UnitQueue
 from stellwerk.database.sqlite_readers import Reader
-from stellwerk.database.sqlite_writer import Writer
+from stellwerk.database.sqlite_writer import Bounds, Writer
 from stellwerk.database.unit import Unit, UnitMaker
 from stellwerk.settings import DatabaseSettings
 
@@ -38,7 +38,6 @@ class SqliteDatabase:
         self._settings = settings
         self._hints = Hints()
         self._lock_file: int | None = None
-        self._writes: UnitQueue | None = None
         self._reads: UnitQueue | None = None
         self._writer: Writer | None = None
         self._readers: list[Reader] = []
@@ -51,33 +50,34 @@ class SqliteDatabase:
             self._unlock()
             raise
         loop = asyncio.get_running_loop()
-        self._writes = UnitQueue(loop, self._settings.waiting_limit)
         self._reads = UnitQueue(loop, self._settings.waiting_limit)
-        self._writer = Writer(
-            lambda: connect_writer(self.path, self._settings), self._writes, self._settings.group_limit
-        )
+        bounds = Bounds(self._settings.group_limit, self._settings.waiting_limit)
+        self._writer = Writer(lambda: connect_writer(self.path, self._settings), loop, bounds)
         self._readers = [
             Reader(lambda: connect_reader(self.path, self._settings), self._reads)
             for _ in range(max(1, self._settings.readers))
         ]
-        for thread in (self._writer, *self._readers):
-            thread.start()
+        self._writer.start()
+        for reader in self._readers:
+            reader.start()
 
     async def close(self) -> None:
-        if self._writer is None or self._writes is None or self._reads is None:
+        if self._writer is None or self._reads is None:
             return
         # Readers first: the writer's close is then the last one, which leaves no WAL behind.
         self._reads.close()
         for reader in self._readers:
             await asyncio.to_thread(reader.join)
-        self._writes.close()
-        await asyncio.to_thread(self._writer.join)
+        await self._writer.close()
+        self._writer = None
         self._unlock()
 
-    async def write(self, unit: Unit[T] | UnitMaker[T]) -> T:
-        if self._writes is None:
+    async def write(
+        self, unit: Unit[T] | UnitMaker[T], *, ran: Callable[[T], None] | None = None, aside: bool = False
+    ) -> T:
+        if self._writer is None:
             raise DatabaseUnavailable("the database is not open")
-        answer: T = await self._writes.submit(unit() if callable(unit) else unit)
+        answer: T = await self._writer.submit(unit() if callable(unit) else unit, ran, aside=aside)
         return answer
 
     async def read(self, unit: Unit[T] | UnitMaker[T]) -> T:

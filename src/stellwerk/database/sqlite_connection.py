@@ -52,9 +52,10 @@ _STEPS_PER_LOOK = 200_000
 class Connection:
     """A connection with its one cursor and the time until which its transaction may run."""
 
-    def __init__(self, raw: sqlite3.Connection, timeout_s: float) -> None:
+    def __init__(self, raw: sqlite3.Connection, settings: DatabaseSettings) -> None:
         self._raw = raw
-        self._timeout_s = timeout_s
+        self._timeout_s = settings.statement_timeout_s
+        self._busy_ms = int(settings.busy_timeout_s * 1_000)
         self._end = 0.0
         self.cursor = raw.cursor()
         self.execute = self.cursor.execute
@@ -68,6 +69,10 @@ class Connection:
         """Begin a transaction; a statement in it that runs past the time limit is interrupted."""
         self._end = time.monotonic() + self._timeout_s
         self.execute(text)
+
+    def wait_for_locks(self, wait: bool) -> None:
+        """Wait for the locks of other programs, or be refused at once."""
+        self.execute(f"PRAGMA busy_timeout = {self._busy_ms if wait else 0}").fetchall()
 
     def run(self, unit: Unit[T], add: Callable[[Add], None]) -> T:
         """Drive the unit to its end inside the transaction."""
@@ -131,7 +136,7 @@ def _connect(path: Path, mode: str, pragmas: tuple[str, ...], settings: Database
     except BaseException:
         raw.close()
         raise
-    return Connection(raw, settings.statement_timeout_s)
+    return Connection(raw, settings)
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""Between the event loop and the threads of the SQLite engine: a bounded queue in, one call back out."""
+"""Between the event loop and the readers of the SQLite engine: a bounded queue in, one call back out."""
 
 import asyncio
 import queue
@@ -51,7 +51,7 @@ class UnitQueue:
 
     def tell(self, outcomes: list[Outcome]) -> None:
         """Resolve the futures, with a single call into the event loop."""
-        self._loop.call_soon_threadsafe(_resolve, outcomes)
+        self._loop.call_soon_threadsafe(resolve, outcomes)
 
     def close(self) -> None:
         """Refuse further units and let the threads end after those that wait. May be called again."""
@@ -60,7 +60,8 @@ class UnitQueue:
             self._waiting.put(None)
 
 
-def _resolve(outcomes: list[Outcome]) -> None:
+def resolve(outcomes: list[Outcome]) -> None:
+    """Tell everybody, on the event loop."""
     for future, answer, error in outcomes:
         if future.done():
             continue

@@ -1,119 +1,187 @@
-"""The one writer of the SQLite engine.
+"""The one writer of the SQLite engine: statements on the event loop, commits in a thread.
 
-Theory of operation. Callers put units of work into a queue; one thread takes all that wait (at most a
-group's limit) and runs them in one transaction, each in a savepoint, so that what one raises undoes only
-that one. The counters that they changed are summed and written last. One COMMIT with its fdatasync makes
-the whole group durable, and only then is the event loop told, once for the group. So the more callers there
-are, the fewer syncs each costs; nobody waits artificially, because the next group gathers while the last
-one syncs.
+Theory of operation. Statements are short and want the interpreter; a commit waits for the disk and does not.
+So units of work run on the event loop, and only the COMMIT with its fdatasync runs in the thread. One
+transaction is under way at a time, and whoever has it (the loop, then the thread) has the connection alone.
 
-A failure of the world (disk full or failing, a foreign lock) undoes the whole transaction: everybody in the
-group is told DatabaseUnavailable, the connection is thrown away, and the next group opens a new one.
-Nothing is tried again here: the callers' callers decide. The thread ends when its queue is closed, after
-what was queued before.
+A transaction begins when a unit is handed in, runs what waits, and stays open for another turn of the loop
+as long as that brings more: who follows up on what has just run (the dispatcher, on a task that was queued)
+joins the same commit. It is bounded in number and in time. Units that are handed in during the commit gather
+for the next one: the more callers there are, the fewer syncs each costs, and nobody waits artificially.
+Callers are told after the sync.
 
-A unit whose caller has gone before its turn is not run; after that it is committed like any other.
+The thread runs whole transactions where the loop must not wait: the first one, which connects; where a
+foreign program holds the lock on the file; and units that were handed in to run `aside`, because they take
+long.
+
+After a failure of the world the connection is thrown away, and the next transaction opens a new one. Nothing
+is tried again here: the callers' callers decide. A unit whose caller has gone before its turn is not run;
+after that it is committed like any other.
 """
 
-import threading
+import asyncio
+import sqlite3
+import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-import structlog
+from stellwerk.database.errors import DatabaseUnavailable
+from stellwerk.database.sqlite_connection import Connection
+from stellwerk.database.sqlite_group import Group, Handed, Outcome, give_up
+from stellwerk.database.sqlite_thread import Worker
+from stellwerk.database.unit import Unit
 
-from stellwerk.database.sqlite_connection import Connection, unavailable
-from stellwerk.database.sqlite_queue import Outcome, UnitQueue, Waiting
-from stellwerk.database.unit import Add
-
-_log = structlog.get_logger(__name__)
-
-_COUNT = """
-INSERT INTO counters (name, slot, n) VALUES (?1, 0, ?2)
-ON CONFLICT (name, slot) DO UPDATE SET n = n + excluded.n"""
+OPEN_S = 0.003
+"""A transaction on the event loop takes no further unit after so long; what still waits is the next one's."""
 
 
-class Writer(threading.Thread):
-    """The thread with its connection; opens a new one after failures."""
+class Bounds(NamedTuple):
+    """How much may gather."""
 
-    def __init__(self, connect: Callable[[], Connection], waiting: UnitQueue, group_limit: int) -> None:
-        super().__init__(name="sqlite-writer", daemon=True)
+    group: int
+    """Units of one transaction."""
+    waiting: int
+    """Units that wait for their turn."""
+
+
+class Writer:
+    """See the module. Methods belong to the event loop, but for those that run in the thread, at the end."""
+
+    def __init__(
+        self, connect: Callable[[], Connection], loop: asyncio.AbstractEventLoop, bounds: Bounds
+    ) -> None:
         self._connect = connect
-        self._waiting = waiting
-        self._group_limit = group_limit
+        self._loop = loop
+        self._bounds = bounds
+        self._waiting: deque[Handed] = deque()
         self._connection: Connection | None = None
-        self.groups = 0
-        """Transactions so far; with the number of units it tells how well they gather."""
+        self._thread = Worker("sqlite-writer", loop)
+        self._busy = False
+        """Whether a transaction is under way or about to begin."""
+        self._closed = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
-    def run(self) -> None:
-        while group := self._waiting.take(self._group_limit):
-            self._waiting.tell(self._commit(group))
-        self._disconnect()
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
 
-    def _commit(self, group: list[Waiting]) -> list[Outcome]:
-        self.groups += 1
+    def submit(
+        self, unit: Unit[Any], ran: Callable[[Any], None] | None, *, aside: bool
+    ) -> asyncio.Future[Any]:
+        """Hand a unit in; raises DatabaseUnavailable when too many wait already."""
+        if self._closed:
+            raise DatabaseUnavailable("the database is closed")
+        if len(self._waiting) >= self._bounds.waiting:
+            raise DatabaseUnavailable(f"{self._bounds.waiting} units of work wait for the disk already")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.append(Handed(unit, future, ran, aside))
+        if not self._busy:
+            self._busy = True
+            self._quiet.clear()
+            self._loop.call_soon(self._begin)
+        return future
+
+    async def close(self) -> None:
+        """Refuse further units, finish those that wait, and disconnect."""
+        self._closed = True
+        await self._quiet.wait()
+        self._thread.do(self._disconnect, _nothing)
+        self._thread.finish()
+        await asyncio.to_thread(self._thread.join)
+
+    def _begin(self) -> None:
+        waiting, connection = self._waiting, self._connection
+        if connection is None or waiting[0].aside or not _begins_at_once(connection):
+            some = [waiting.popleft() for _ in range(min(self._bounds.group, len(waiting)))]
+            self._thread.do(partial(self._run_aside, some), self._ran_aside)
+        else:
+            self._run_here(Group(connection), time.monotonic() + OPEN_S)
+
+    def _run_here(self, group: Group, until: float) -> None:
+        """Run what waits; come again, unless there was nothing or it is enough."""
+        waiting, before = self._waiting, len(group)
         try:
-            if self._connection is None:
-                self._connection = self._connect()
-            connection = self._connection
-            connection.begin("BEGIN IMMEDIATE")
-            outcomes = _run_group(connection, group)
-            # A unit alone has no savepoint: its failure undoes the transaction. A cancelled one has no
-            # outcome.
-            failed = len(group) == 1 and outcomes and outcomes[0][2]
-            connection.execute("ROLLBACK" if failed else "COMMIT")
-        # This is the thread's outermost loop, and whatever happened, the callers must be told.
+            while waiting and not waiting[0].aside and len(group) < self._bounds.group:
+                handed = waiting.popleft()
+                outcome = group.run(handed)
+                if handed.ran is not None and outcome is not None and outcome.error is None:
+                    handed.ran(outcome.answer)
+                if time.monotonic() > until:
+                    break
+            else:
+                if len(group) > before:
+                    self._loop.call_soon(self._run_here, group, until)
+                    return
+            group.complete()
+        # Whatever happened, the callers must be told.
         except BaseException as error:
-            return self._give_up(group, error)
+            self._thread.do(partial(self._disconnect, group.fail(error)), self._ended)
+        else:
+            self._thread.do(partial(self._commit, group), self._ended)
+
+    def _ran_aside(self, outcomes: list[Outcome]) -> None:
+        for handed, answer, error in outcomes:
+            if handed.ran is not None and error is None:
+                handed.ran(answer)
+        self._ended(outcomes)
+
+    def _ended(self, outcomes: list[Outcome]) -> None:
+        """Tell the callers, and go on behind whatever they do next."""
+        for handed, answer, error in outcomes:
+            if handed.future.done():
+                continue
+            if error is None:
+                handed.future.set_result(answer)
+            else:
+                handed.future.set_exception(error)
+        if self._waiting:
+            self._loop.call_soon(self._begin)
+        else:
+            self._busy = False
+            self._quiet.set()
+
+    # In the thread
+
+    def _commit(self, group: Group) -> list[Outcome]:
+        try:
+            return group.commit()
+        except BaseException as error:
+            return self._disconnect(group.fail(error))
+
+    def _run_aside(self, some: list[Handed]) -> list[Outcome]:
+        try:
+            connection = self._connection = self._connection or self._connect()
+            connection.wait_for_locks(True)
+            connection.begin("BEGIN IMMEDIATE")
+            group = Group(connection)
+            for handed in some:
+                group.run(handed)
+            group.complete()
+            outcomes = group.commit()
+            connection.wait_for_locks(False)
+        except BaseException as error:
+            return self._disconnect(give_up(some, error))
         return outcomes
 
-    def _give_up(self, group: list[Waiting], error: BaseException) -> list[Outcome]:
-        _log.error("transaction failed", units=len(group), error=str(error))
-        for unit, _ in group:
-            unit.close()
-        # Whatever state the connection is in, a new one is in none.
-        self._disconnect()
-        # One exception each: raising the same one in many places lets its traceback grow.
-        return [(future, None, unavailable(error) or error) for _, future in group]
-
-    def _disconnect(self) -> None:
+    def _disconnect(self, outcomes: list[Outcome] | None = None) -> list[Outcome]:
+        """Throw the connection away: whatever state it is in, a new one is in none."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+        return outcomes or []
 
 
-def _run_group(connection: Connection, group: list[Waiting]) -> list[Outcome]:
-    counts: dict[str, int] = {}
-    outcomes: list[Outcome] = []
-    alone = len(group) == 1
-    for waiting in group:
-        if waiting[1].cancelled():
-            waiting[0].close()
-        else:
-            outcomes.append(_run_one(connection, waiting, counts, alone))
-    if counts:
-        connection.cursor.executemany(_COUNT, list(counts.items()))
-    return outcomes
-
-
-def _run_one(connection: Connection, waiting: Waiting, counts: dict[str, int], alone: bool) -> Outcome:
-    unit, future = waiting
-    added: list[Add] = []
-    answer: Any = None
+def _begins_at_once(connection: Connection) -> bool:
+    """Begin unless somebody else holds the lock; what else is wrong the thread will meet again, and tell."""
     try:
-        if alone:
-            answer = connection.run(unit, added.append)
-        else:
-            connection.execute("SAVEPOINT unit")
-            answer = connection.run(unit, added.append)
-            connection.execute("RELEASE unit")
-    except BaseException as error:
-        # SQLite ends the transaction itself after some failures; then nothing of the group can be saved.
-        if unavailable(error) or not connection.in_transaction:
-            raise
-        if not alone:
-            connection.execute("ROLLBACK TO unit")
-            connection.execute("RELEASE unit")
-        return future, None, error
-    for counter, amount in added:
-        counts[counter] = counts.get(counter, 0) + amount
-    return future, answer, None
+        connection.begin("BEGIN IMMEDIATE")
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _nothing(_: list[Outcome]) -> None:
+    return

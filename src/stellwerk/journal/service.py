@@ -79,7 +79,7 @@ class Journal:
             done = False
             while not done:
                 after = self._pruned.get(retention, BEGINNING)
-                step = await self._database.write(partial(remove_step, retention, before, after))
+                step = await self._database.write(partial(remove_step, retention, before, after), aside=True)
                 self._pruned[retention], done = step.place, step.done
                 removed += step.removed
         return removed

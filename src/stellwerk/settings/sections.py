@@ -243,8 +243,8 @@ class WorkSettings:
     """How long an idempotency key is remembered."""
     retention_days: float = 7.0
     """Settled tasks are removed after this."""
-    dispatch_batch: int = 256
-    """Tasks leased in one transaction."""
+    dispatch_batch: int = 64
+    """Tasks leased in one unit of work: some milliseconds of the event loop. More are hardly cheaper."""
     flush_s: float = 0.5
     """Progress, logs and renewals are written in batches this far apart (at most one second may be lost)."""
     sweep_s: float = 0.5

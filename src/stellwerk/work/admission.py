@@ -16,7 +16,7 @@ from stellwerk.work.forms import Forms
 from stellwerk.work.gauge import QueueGauge
 from stellwerk.work.grouping import Grouper
 from stellwerk.work.lifecycle import Change
-from stellwerk.work.refusals import TooManyForms
+from stellwerk.work.refusals import TooManyForms, WorkRefused
 from stellwerk.work.requirements import read_form
 from stellwerk.work.submitting import NewTask, submit_tasks
 from stellwerk.work.task import Submitted
@@ -77,9 +77,21 @@ class Admission:
 
     async def _write(self, tasks: Sequence[NewTask]) -> Sequence[Submitted | Exception]:
         keys_since = self._clock.now_us() - int(self._settings.idempotency_s * MICROSECONDS)
-        answers = await self._database.write(lambda: submit_tasks(tasks, keys_since))
-        for task, answer in zip(tasks, answers, strict=True):
-            if isinstance(answer, Submitted) and not answer.duplicate and not task.delayed:
-                self._effects.ready(task.queue_key, task.rank_at)
+        answers = await self._database.write(
+            lambda: submit_tasks(tasks, keys_since), ran=lambda answers: self._ready_early(tasks, answers)
+        )
+        self._effects.shown({task.queue_key for task in _ready(tasks, answers)})
         self._effects.appended()
         return answers
+
+    def _ready_early(self, tasks: Sequence[NewTask], answers: Sequence[Submitted | WorkRefused]) -> None:
+        for task in _ready(tasks, answers):
+            self._effects.ready_early(task.queue_key, task.rank_at)
+
+
+def _ready(tasks: Sequence[NewTask], answers: Sequence[Submitted | WorkRefused]) -> list[NewTask]:
+    return [
+        task
+        for task, answer in zip(tasks, answers, strict=True)
+        if isinstance(answer, Submitted) and not answer.duplicate and not task.delayed
+    ]

@@ -17,7 +17,8 @@ async def clear_queue(
     while position is not None:
         here, now_us = position, clock.now_us()
         changes, position = await database.write(
-            lambda here=here, now_us=now_us: clear_some(priority_class, here, until, now_us, terms)  # type: ignore[misc]
+            lambda here=here, now_us=now_us: clear_some(priority_class, here, until, now_us, terms),  # type: ignore[misc]
+            aside=True,
         )
         effects.changed(changes)
         cleared += len(changes)

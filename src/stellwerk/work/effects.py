@@ -61,6 +61,16 @@ class Effects:
         self._waiting.flag(queue_key, rank_at)
         self._replicas.ready()
 
+    def ready_early(self, queue_key: str, rank_at: int) -> None:
+        """A task will be ready with the next commit, which whoever takes it may share."""
+        self._waiting.flag_early(queue_key, rank_at)
+
+    def shown(self, queue_keys: Iterable[str]) -> None:
+        """What was ready early is committed."""
+        for queue_key in queue_keys:
+            self._waiting.show(queue_key)
+            self._replicas.ready()
+
     def appended(self) -> None:
         """The journal has grown."""
         self._committed()

@@ -58,7 +58,8 @@ class Parting:
         while True:
             now_us = self._clock.now_us()
             changes, results = await self._database.write(
-                lambda now_us=now_us: _abandon_some(queue_key, holder.group, now_us)  # type: ignore[misc]
+                lambda now_us=now_us: _abandon_some(queue_key, holder.group, now_us),  # type: ignore[misc]
+                aside=True,
             )
             self._effects.changed(changes, results)
             if len(changes) < CLEAR_STEP:

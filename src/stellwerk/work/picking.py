@@ -65,7 +65,7 @@ class Picking:
         self._terms = terms
         self._clock = clock
         self._watchers: dict[asyncio.Event, Callable[[str], bool]] = {}
-        waiting.on_flag(self._flagged)
+        waiting.on_shown(self._shown)
 
     async def peek(
         self, group: str, attributes: Attributes, limit: int = 100, wait_s: float = 0.0
@@ -154,7 +154,7 @@ class Picking:
         form = self._forms.get(form_id)
         return form is not None and named in (None, group) and matches(form, attributes)
 
-    def _flagged(self, queue_key: str, _rank: int | None) -> None:
+    def _shown(self, queue_key: str) -> None:
         for woken, suits in self._watchers.items():
             if suits(queue_key):
                 woken.set()

@@ -30,6 +30,9 @@ from stellwerk.work.reporting import (
 from stellwerk.work.seats import Seats
 from stellwerk.work.task import Holder
 
+SOME = 50
+"""Reports that hold up the event loop for less than some milliseconds."""
+
 
 class Signs:
     """See the module. All methods belong to the event loop."""
@@ -100,7 +103,7 @@ class Signs:
             sizes.update({task_id: size for task_id, size in known.items() if size is not None})
             return take_reports(reports, now_us, self._terms, self._log_limits, sizes)
 
-        answers: list[Change | WorkRefused] = await self._database.write(unit)
+        answers: list[Change | WorkRefused] = await self._database.write(unit, aside=len(reports) > SOME)
         for task_id, size in sizes.items():
             self._log_sizes.put(task_id, size)
         self._effects.changed([answer for answer in answers if isinstance(answer, Change)])
@@ -108,14 +111,14 @@ class Signs:
 
     async def _write_renewals(self, holders: Sequence[Holder]) -> Sequence[Exception | None]:
         now_us = self._clock.now_us()
-        await self._database.write(lambda: renew_holders(list(set(holders)), now_us, self._terms))
+        await self._database.write(lambda: renew_holders(list(set(holders)), now_us, self._terms), aside=True)
         return [None] * len(holders)
 
     async def _write_shortenings(self, holders: Sequence[Holder]) -> Sequence[Exception | None]:
         until = self._clock.now_us() + self._terms.grace_us
         gone = list({holder for holder in holders if self._seats.get(holder) is None})
         if gone:  # Who has come back meanwhile keeps its leases as they are.
-            await self._database.write(lambda: shorten_leases(gone, until))
+            await self._database.write(lambda: shorten_leases(gone, until), aside=True)
         return [None] * len(holders)
 
 

@@ -75,8 +75,10 @@ class Sweeper:
         now_us = self._clock.now_us()
         before = now_us - int(self._settings.retention_days * _DAY_US)
         until = now_us - int(self._settings.idempotency_s * MICROSECONDS)
-        await self._until_few(lambda: self._database.write(lambda: sweeping.remove_finished(before)))
-        await self._until_few(lambda: self._database.write(lambda: sweeping.forget_keys(until)))
+        await self._until_few(
+            lambda: self._database.write(lambda: sweeping.remove_finished(before), aside=True)
+        )
+        await self._until_few(lambda: self._database.write(lambda: sweeping.forget_keys(until), aside=True))
         if len(self._forms) > self._settings.form_limit // 2:
             await self._forget_forms()
 
@@ -103,7 +105,10 @@ class Sweeper:
         while True:
             self.loop.advance()
             now_us = self._clock.now_us()
-            changes = await self._database.write(lambda now_us=now_us: step(now_us))  # type: ignore[misc]
+            changes = await self._database.write(
+                lambda now_us=now_us: step(now_us),  # type: ignore[misc]
+                aside=True,
+            )
             self._effects.changed(changes)
             if len(changes) < sweeping.STEP:
                 return
@@ -112,7 +117,10 @@ class Sweeper:
         while True:
             self.loop.advance()
             now_us = self._clock.now_us()
-            due = await self._database.write(lambda now_us=now_us: sweeping.release_due(now_us))  # type: ignore[misc]
+            due = await self._database.write(
+                lambda now_us=now_us: sweeping.release_due(now_us),  # type: ignore[misc]
+                aside=True,
+            )
             for queue_key, rank_at in due:
                 self._effects.ready(queue_key, rank_at)
             if len(due) < sweeping.STEP:

@@ -193,8 +193,11 @@ async def test_begun_task_that_may_run_only_once_is_not_given_out_again(api: Cal
     async with connected(api) as agent:
         await agent.send({"type": "hello", "held": []}, {"type": "heartbeat"})
         await agent.expect("heartbeat_ack")
+        async with asyncio.timeout(5):
+            while await state(api, mark["task_id"]) == "running":
+                await asyncio.sleep(0.01)
         assert agent.kept == []
-    assert await state(api, mark["task_id"]) == "running"
+    assert await state(api, mark["task_id"]) == "failed"
 
 
 async def test_second_connection_of_an_instance_replaces_the_first(api: Caller):

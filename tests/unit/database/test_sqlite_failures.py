@@ -16,7 +16,7 @@ from stellwerk.database.errors import DatabaseLocked, DatabaseUnavailable
 from stellwerk.database.unit import Add, Sql, Unit
 from stellwerk.settings import DatabaseSettings
 from support.database import sqlite_database
-from support.units import names, put, sleep
+from support.units import Refused, names, put, put_then_raise, sleep
 
 IMPATIENT = DatabaseSettings(busy_timeout_s=0.05)
 
@@ -79,7 +79,7 @@ async def test_a_foreign_lock_is_waited_for(tmp_path: Path) -> None:
         foreign.execute("BEGIN IMMEDIATE")
         write = asyncio.create_task(database.write(put("a")))
         await asyncio.sleep(0.1)
-        assert not write.done()
+        assert not write.done()  # And the event loop went on, or this would not have been reached.
         foreign.execute("ROLLBACK")
         assert await write == "a"
         foreign.close()
@@ -99,6 +99,50 @@ async def test_a_foreign_lock_that_stays_is_told_and_reading_goes_on(tmp_path: P
         foreign.close()
         await database.write(put("after"))
         assert await database.read(names) == ["after", "before"]
+
+
+async def test_a_unit_run_aside_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
+    async with sqlite_database(tmp_path) as database:
+        await database.write(put("before"))
+        slow = asyncio.create_task(database.write(lambda: sleep(0.5), aside=True))
+        turns = 0
+        while not slow.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        assert turns > 5
+
+
+async def test_who_follows_up_on_what_has_run_shares_its_commit(tmp_path: Path) -> None:
+    async with sqlite_database(tmp_path) as database:
+        await database.write(put("before"))
+        reader = sqlite3.connect(f"file:{database.path}?mode=ro", uri=True)
+        ended: list[str] = []
+        following: list[asyncio.Task[list[str]]] = []
+
+        async def follow() -> list[str]:
+            found = await database.write(names)
+            ended.append("follower")
+            return found
+
+        def ran(answer: str) -> None:
+            ended.append(f"{answer} ran")
+            assert reader.execute("SELECT count(*) FROM settings_kv").fetchone() == (1,)
+            following.append(asyncio.create_task(follow()))
+
+        await database.write(put("first"), ran=ran)
+        ended.append("first")
+        assert await following[0] == ["before", "first"]
+        assert sorted(ended[1:]) == ["first", "follower"]
+        assert ended[0] == "first ran"
+        reader.close()
+
+
+async def test_what_has_run_is_not_told_of_a_unit_that_raised(tmp_path: Path) -> None:
+    async with sqlite_database(tmp_path) as database:
+        told: list[None] = []
+        with pytest.raises(Refused):
+            await database.write(put_then_raise("a"), ran=told.append)
+        assert told == []
 
 
 async def test_a_directory_that_is_in_use_is_refused(tmp_path: Path) -> None:
