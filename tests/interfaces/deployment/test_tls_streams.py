@@ -65,7 +65,7 @@ async def test_agent_that_does_not_read_is_cut_and_hinders_nobody(
             assert (await good.hear("task_assigned"))["task"]["taskId"] == task_id
         async with asyncio.timeout(15):
             while len(secure.interface.streams) > 1:
-                await give(secure, quiet)
+                await give(secure, quiet, text="x" * 500_000)
                 await asyncio.sleep(0.1)
         async with asyncio.timeout(2):
             task_id = await give(secure, other)
