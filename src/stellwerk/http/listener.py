@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 import uvicorn
 
 from stellwerk.clock import Clock
@@ -28,6 +29,12 @@ KEEP_ALIVE_S = 75
 
 PING_S = 20.0
 BACKLOG = 2_048
+TICK_S = 1.0
+"""The `Date` of answers is made this often, and has no more precision."""
+LOOK_S = 0.005
+"""How often a stop looks whether requests have ended."""
+
+log = structlog.get_logger()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -142,6 +149,33 @@ class _Server(uvicorn.Server):
             self.servers = [self._accept_tls(one, self._tls) for one in sockets or ()]
             self.started = True
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        """Keep the date of the answers until the stop. Uvicorn's wakes ten times a second and ends late."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._draining.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end within the limit; uvicorn pauses for tenths of a second where nothing is left."""
+        for server in self.servers:
+            server.close()
+        for one in sockets or ():
+            one.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while state.connections or state.tasks:  # noqa: ASYNC110 (uvicorn's sets tell nobody)
+                    await asyncio.sleep(LOOK_S)
+                for server in self.servers:
+                    await server.wait_closed()
+        except TimeoutError:
+            log.warning("requests are cut off, their time is over", requests=len(state.tasks))
+            for task in list(state.tasks):
+                task.cancel()
 
     def _accept_tls(self, listening: socket.socket, tls: Tls) -> Any:
         accepting = Handshakes(
