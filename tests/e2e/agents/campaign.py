@@ -40,9 +40,11 @@ CANCEL_SHARE = 0.04
 DOWN_S = (0.0, 1.2)
 LONG_DOWN_S = (6.5, 8.0)
 LONG_SHARE = 0.06
-FLOW_LIMIT_S = 40.0
-DRAIN_LIMIT_S = 60.0
-SETTLE_LIMIT_S = 30.0
+READY_LIMIT_S = 120.0
+"""Generous, as all limits here: a machine that is short of processors is no fault."""
+FLOW_LIMIT_S = 120.0
+DRAIN_LIMIT_S = 120.0
+SETTLE_LIMIT_S = 60.0
 
 
 class Tasks(Submitters):
@@ -92,7 +94,7 @@ class Campaign:
         for number in range(rounds):
             self.wait_for_flow()
             self.one_round(VICTIMS[number % len(VICTIMS)])
-        self.plane.wait_ready()
+        self.plane.wait_ready(READY_LIMIT_S)
         tasks.stop()
         undrained = drain(self.plane, DRAIN_LIMIT_S) or self.settle()
         for machine in self.machines:
@@ -102,7 +104,7 @@ class Campaign:
 
     def prepare(self) -> None:
         """Start server and agents; bring the image onto the engine, so that tasks need not pull it."""
-        self.plane.start()
+        self.plane.start(READY_LIMIT_S)
         for name, value in self.kinds.secrets().items():
             call(self.plane, "PUT", f"/api/v1/admin/secrets/{name}", {"value": value})
         for machine in self.machines:
@@ -132,7 +134,7 @@ class Campaign:
 
     def wait_for_flow(self) -> None:
         """Let a round begin when every agent is at work again and something runs."""
-        self.plane.wait_ready()
+        self.plane.wait_ready(READY_LIMIT_S)
         before = [evidence.settled(machine) for machine in self.machines]
         until = time.monotonic() + FLOW_LIMIT_S
         while not (self.all_settled_more_than(before) and self.running()):
