@@ -81,7 +81,7 @@ async def start_server(folder: Path) -> tuple[Child, str]:
     server = await start(
         "server",
         folder,
-        *("serve", "--host", "127.0.0.1", "--port", "0", "--no-compat-ports"),
+        *("serve", "--host", "127.0.0.1", "--port", "0", "--tls-port", "0", "--no-compat-ports"),
         *("--data-dir", str(folder / "data"), "--ready-file", str(ready)),
         # A dead worker's tasks are given to others after this; a demo need not wait the usual 15 s.
         *("--set", "work.reconnect_grace_s=1"),

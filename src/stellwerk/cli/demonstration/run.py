@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from stellwerk.cli.demonstration.deploying import deploy_container
 from stellwerk.cli.demonstration.figures import Live, Summary, summarise
 from stellwerk.cli.demonstration.processes import Child, ProcessDied, start_server, start_worker
 from stellwerk.cli.demonstration.tasks import demo_tasks
@@ -53,6 +54,7 @@ async def run_demo(count: int, console: Console) -> Summary:
         with view.shown():
             submitted = await _work(client, workers, live, view, folder=folder, url=url, stack=stack)
         summary = await _count(client, submitted)
+        await deploy_container(url, folder, view)
     print_summary(console, summary)
     return summary
 

@@ -26,13 +26,14 @@ class View:
         self._live = live
         self._workers = workers
         self._milestones: list[str] = []
+        self._ended = False
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
         """Show a milestone."""
         line = f"{time.monotonic() - self._began:6.2f} s  {text}"
         self._milestones.append(line)
-        if not self._console.is_terminal:
+        if self._ended or not self._console.is_terminal:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
@@ -45,6 +46,7 @@ class View:
             get_renderable=self._render, console=self._console, refresh_per_second=REFRESH_PER_S
         ):
             yield
+        self._ended = True
 
     def _render(self) -> RenderableType:
         live = self._live
