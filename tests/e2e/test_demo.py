@@ -37,6 +37,7 @@ def test_demo_ends_with_nothing_lost_and_nothing_left(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Nothing was lost." in run.stdout
+    assert "No call failed of " in run.stdout
     assert "SIGKILL" in run.stdout
     assert list(tmp_path.iterdir()) == []
     assert processes_of(tmp_path) == []

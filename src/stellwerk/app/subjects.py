@@ -43,6 +43,7 @@ class Subjects:
     connectors: Connectors
     fleet: Fleet
     work: Work
+    dialler: OutboundDialler
     traffic: Traffic
     restarting: Restarting
     memory: Memory
@@ -108,6 +109,7 @@ async def start_subjects(
         connectors=connectors,
         fleet=fleet,
         work=work,
+        dialler=dialler,
         traffic=traffic,
         restarting=restarting,
         memory=Memory(database, journal, clock),

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from stellwerk.cli.demonstration.figures import Summary
 
 
 def demo(
     tasks: Annotated[int, typer.Option(min=10, help="How many tasks to submit.")] = 5_000,
 ) -> None:
-    """Run a control plane and three workers, kill one in the middle, and show that nothing is lost.
+    """Run a control plane and three workers, kill one in the middle, and show that nothing is lost. Then move
+    the traffic of an agent from one version to the next, and show that no call fails.
 
     Everything lives in a temporary folder and on free ports, and is gone afterwards. The status is 0 when
-    every task brought its result.
+    every task and every call brought its result.
 
     Example: stellwerk demo --tasks 10000
     """
@@ -31,7 +29,7 @@ def demo(
 
     console = Console()
 
-    async def run() -> Summary:
+    async def run() -> bool:
         # A demo that is told to end has processes to end as well.
         this = asyncio.current_task()
         if this is not None:
@@ -39,11 +37,11 @@ def demo(
         return await run_demo(tasks, console)
 
     try:
-        summary = asyncio.run(run())
+        flawless = asyncio.run(run())
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("interrupted; everything is ended and removed")
         raise typer.Exit(130) from None
     except (ProcessDied, StellwerkError, TimeoutError) as fault:
         console.print(f"The demo failed: {fault or type(fault).__name__}", markup=False, highlight=False)
         raise typer.Exit(1) from None
-    raise typer.Exit(0 if summary.flawless else 1)
+    raise typer.Exit(0 if flawless else 1)

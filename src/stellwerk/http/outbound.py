@@ -13,6 +13,7 @@ and 8 MB, and most servers call nobody.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,6 +118,12 @@ class Outbound:
         pool = self._pool or await self._open()
         limit_s = min(timeout_s or self._settings.total_timeout_s, self._settings.total_timeout_s)
         return await pool.call(method, url, body, headers, limit_s)
+
+    async def prepare(self) -> None:
+        """Load what the first call would have to wait for; again is no error."""
+        if self._started and self._pool is None:
+            with contextlib.suppress(DialFailed):
+                await self._open()
 
     async def _open(self) -> "Pool":
         # In a thread, because the event loop has others to answer for the length of the import.

@@ -61,11 +61,19 @@ class Child:
 
 async def start(name: str, folder: Path, *arguments: str) -> Child:
     """Start `stellwerk` with these arguments."""
+    return await _start(name, folder, *_STELLWERK, *arguments)
+
+
+async def start_module(name: str, folder: Path, module: str, *arguments: str) -> Child:
+    """Start a module as a program."""
+    return await _start(name, folder, sys.executable, "-m", module, *arguments)
+
+
+async def _start(name: str, folder: Path, *command: str) -> Child:
     output = folder / f"{name}.log"
     with output.open("ab") as file:
         process = await asyncio.create_subprocess_exec(
-            *_STELLWERK,
-            *arguments,
+            *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=file,
             stderr=file,

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from stellwerk.cli.demonstration.deploying import deploy_container
 from stellwerk.cli.demonstration.figures import Live, Summary, summarise
+from stellwerk.cli.demonstration.moving import move_traffic, print_moved
 from stellwerk.cli.demonstration.processes import Child, ProcessDied, start_server, start_worker
 from stellwerk.cli.demonstration.tasks import demo_tasks
 from stellwerk.cli.demonstration.view import View, print_summary
@@ -35,8 +36,11 @@ AFTER_LAST_S = 20.0
 """Without any progress for this long the run is given up."""
 
 
-async def run_demo(count: int, console: Console) -> Summary:
-    """Run it. Raises ProcessDied when the control plane or a worker does not come up."""
+async def run_demo(count: int, console: Console) -> bool:
+    """Run it; tell whether nothing was lost and nothing failed.
+
+    Raises ProcessDied when the control plane, a worker or an agent does not come up.
+    """
     live = Live(wanted=count)
     view = View(console, live, {name: ", ".join(able) for name, able in WORKERS.items()})
     async with AsyncExitStack() as stack:
@@ -55,8 +59,10 @@ async def run_demo(count: int, console: Console) -> Summary:
             submitted = await _work(client, workers, live, view, folder=folder, url=url, stack=stack)
         summary = await _count(client, submitted)
         await deploy_container(url, folder, view)
+        moved = await move_traffic(url, folder, view)
     print_summary(console, summary)
-    return summary
+    print_moved(console, moved)
+    return summary.flawless and not moved.failed
 
 
 async def _start_workers(stack: AsyncExitStack, folder: Path, url: str) -> dict[str, Child]:

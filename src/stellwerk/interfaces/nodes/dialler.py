@@ -21,6 +21,10 @@ class OutboundDialler:
         """Ask for something. Raises as `post` does."""
         return await self._call("GET", url, None, None, timeout_s)
 
+    async def prepare(self) -> None:
+        """Load what the first call would have to wait for."""
+        await self._outbound.prepare()
+
     async def _call(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None, timeout_s: float
     ) -> Answer:

@@ -19,6 +19,7 @@ from stellwerk.http.gate import Interface
 from stellwerk.http.operation import Operation
 from stellwerk.http.problem import Problem
 from stellwerk.http.router import Router
+from stellwerk.interfaces.nodes.dialler import OutboundDialler
 from stellwerk.interfaces.nodes.errors import Refusal, refuse, render_problem
 from stellwerk.interfaces.nodes.executing import ExecuteRoutes
 from stellwerk.interfaces.nodes.executions import ExecutionRoutes
@@ -82,6 +83,7 @@ def build(
     *,
     fleet: Fleet,
     traffic: Traffic,
+    dialler: OutboundDialler,
     memory: Memory,
     journal: Journal,
     database: Database,
@@ -92,7 +94,7 @@ def build(
     """Assemble the interface. `observer` is told of every answer."""
     listeners = MemoryListeners(journal, memory)
     operations = (
-        *NodeRoutes(fleet, traffic, settings, clock).operations(),
+        *NodeRoutes(fleet, traffic, dialler, settings, clock).operations(),
         *ExecuteRoutes(traffic, settings.answer_bytes).operations(),
         *ExecutionRoutes(traffic).operations(),
         *MemoryRoutes(memory).operations(),

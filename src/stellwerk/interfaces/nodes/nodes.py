@@ -7,6 +7,7 @@ from stellwerk.fleet.service import Fleet
 from stellwerk.http.instants import iso
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.interfaces.nodes import rendering
+from stellwerk.interfaces.nodes.dialler import OutboundDialler
 from stellwerk.interfaces.nodes.joining import registration_of
 from stellwerk.interfaces.nodes.wire import nodes as wire
 from stellwerk.interfaces.nodes.words import KIND, OFFLINE, health_of, meant_instance, new_condition
@@ -20,9 +21,17 @@ TAG = "nodes"
 class NodeRoutes:
     """See the module."""
 
-    def __init__(self, fleet: Fleet, traffic: Traffic, settings: TrafficSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        traffic: Traffic,
+        dialler: OutboundDialler,
+        settings: TrafficSettings,
+        clock: Clock,
+    ) -> None:
         self._fleet = fleet
         self._traffic = traffic
+        self._dialler = dialler
         self._settings = settings
         self._clock = clock
 
@@ -103,6 +112,8 @@ class NodeRoutes:
         )
 
     async def heartbeat(self, call: Call[wire.NodeHeartbeat | None, None]) -> Answer:
+        # Who beats will be called: the first call shall not wait for what the first heartbeat can.
+        await self._dialler.prepare()
         body = call.body or wire.NodeHeartbeat()
         view = await self._known(call.path["node_id"])
         one = meant_instance(view, body.instance_id, body.version)
