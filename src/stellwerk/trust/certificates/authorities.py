@@ -28,7 +28,8 @@ from stellwerk.trust.certificates.tickets import Tickets
 from stellwerk.trust.vault.cipher import load_key
 
 LOCK = "trust.authority"
-HELD_US = 60 * MICROSECONDS
+HELD_US = 10 * MICROSECONDS
+"""Making files takes milliseconds. Whoever was killed meanwhile holds up the next start for so long."""
 RETRY_S = 0.2
 AGENTS, SERVERS = "agents", "servers"
 SETTLING = timedelta(seconds=60)
