@@ -1,5 +1,7 @@
 """Fixtures that all tests share: opened databases of both engines, a container engine."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,7 +11,11 @@ import pytest
 from stellwerk.database.database import Database, open_database
 from stellwerk.settings import DatabaseSettings
 from support.container_lab import Lab, NoEngine, open_lab
+from support.memory import in_memory
 from support.postgres import NoPostgres, PostgresServer
+
+if folder := in_memory():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 
 ENGINES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
 
@@ -25,12 +31,32 @@ def postgres_server() -> Iterator[PostgresServer]:
     server.remove()
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A migrated database to copy: migrating takes several times as long as copying."""
+
+    async def migrate() -> None:
+        admin = await asyncpg.connect(postgres_server.url())
+        await admin.execute("CREATE DATABASE migrated")
+        await admin.close()
+        folder = tmp_path_factory.mktemp("migrated")
+        opened = await open_database(
+            postgres_server.url("migrated"), data_dir=folder, settings=DatabaseSettings()
+        )
+        await opened.close()
+
+    asyncio.run(migrate())
+    return "migrated"
+
+
 @pytest.fixture
-async def postgres_url(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of an empty database of the test's own."""
+async def postgres_url(
+    postgres_server: PostgresServer, postgres_template: str, tmp_path: Path
+) -> AsyncIterator[str]:
+    """The URL of a database of the test's own, migrated and empty."""
     name = f"t{abs(hash(tmp_path))}"
     admin = await asyncpg.connect(postgres_server.url())
-    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
     yield postgres_server.url(name)
     await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     await admin.close()

@@ -12,6 +12,12 @@ from stellwerk.database.unit import Row, Sql, Unit
 from stellwerk.settings import DatabaseSettings
 
 
+@pytest.fixture(scope="module")
+def postgres_template() -> str:
+    """Nothing is migrated beforehand here."""
+    return "template1"
+
+
 async def opened(url: str, folder: Path) -> Database:
     return await open_database(url, data_dir=folder, settings=DatabaseSettings())
 

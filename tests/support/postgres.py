@@ -14,6 +14,8 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
+from support.memory import in_memory
+
 _FAST = {
     # What is tested here is our use of it, not its durability.
     "fsync": "off",
@@ -32,7 +34,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         # Short, because a socket's path may have no more than 107 bytes.
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=in_memory() or "/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
         self._as_user: dict[str, Any] = {}
         if os.geteuid() == 0:
