@@ -14,7 +14,8 @@ from stellwerk.cli.keys import duration_s
 from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
 from stellwerk.cli.table import print_table
 
-CONNECTOR_TOKEN = "swc_"  # noqa: S105 - how such tokens begin
+API_KEY = "sw_"
+"""How API keys begin. A connector token may be any text, as the settings may name one."""
 
 AgentArgument = Annotated[str, typer.Argument(help="Id of the agent.")]
 
@@ -129,6 +130,6 @@ def _pair(text: str) -> tuple[str, int]:
 
 
 def _path(api_key: str | None, agent: str) -> str:
-    is_connector = api_key is not None and api_key.startswith(CONNECTOR_TOKEN)
-    prefix = "/connector" if is_connector else "/api/v1/traffic"
+    by_key = not api_key or api_key.startswith(API_KEY)
+    prefix = "/api/v1/traffic" if by_key else "/connector"
     return f"{prefix}/reasoners/{quote(agent, safe='')}"
