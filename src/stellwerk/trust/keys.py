@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
@@ -36,6 +37,19 @@ class Key:
     revoked_at: int | None
     created_by: str
     """Id of the principal that made it."""
+
+
+class Credential(Protocol):
+    """What a secret is judged by, whatever it is the secret of. Instants are microseconds UTC."""
+
+    @property
+    def secret_hash(self) -> str: ...
+
+    @property
+    def expires_at(self) -> int | None: ...
+
+    @property
+    def revoked_at(self) -> int | None: ...
 
 
 class Refusal(StrEnum):
@@ -90,18 +104,18 @@ def read_token(token: str) -> tuple[str, str] | None:
 
 
 def hash_secret(secret: str) -> str:
-    """Hash the secret as it is stored."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    """Hash the secret as it is stored; any bytes may have been sent as one."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def refusal_of(key: Key, secret: str, now_us: int) -> Refusal | None:
-    """Judge a secret for its key; None is good. The secret comes first: only its holder learns the key's
-    state."""
-    if not hmac.compare_digest(hash_secret(secret), key.secret_hash):
+def refusal_of(record: Credential, secret: str, now_us: int) -> Refusal | None:
+    """Judge a secret for its record; None is good. The secret comes first: only its holder learns the
+    record's state."""
+    if not hmac.compare_digest(hash_secret(secret), record.secret_hash):
         return Refusal.WRONG_SECRET
-    if key.revoked_at is not None:
+    if record.revoked_at is not None:
         return Refusal.REVOKED
-    if key.expires_at is not None and key.expires_at <= now_us:
+    if record.expires_at is not None and record.expires_at <= now_us:
         return Refusal.EXPIRED
     return None
 

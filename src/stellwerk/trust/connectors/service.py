@@ -30,12 +30,10 @@ from stellwerk.trust.connectors.tokens import (
     UnknownConnectorToken,
     check_new_token,
     connector_of,
-    hash_secret,
     read_token,
-    refusal_of,
     write_token,
 )
-from stellwerk.trust.keys import KEY_ID_BYTES, SECRET_BYTES, Refusal
+from stellwerk.trust.keys import KEY_ID_BYTES, SECRET_BYTES, Refusal, hash_secret, refusal_of
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.table import CredentialTable, Kind
 

@@ -5,8 +5,6 @@ be any text. Of both only SHA-256 hashes are kept and compared, so the time of a
 about the text.
 """
 
-import hashlib
-import hmac
 import re
 from dataclasses import dataclass, field
 
@@ -96,23 +94,6 @@ def read_token(text: str) -> tuple[str, str] | None:
     """Take a token that was made here apart into id and secret; None if it is none."""
     found = _TOKEN.fullmatch(text)
     return None if found is None else (found[1], found[2])
-
-
-def hash_secret(secret: str) -> str:
-    """Hash a secret as it is kept."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def refusal_of(token: ConnectorToken, secret: str, now_us: int) -> Refusal | None:
-    """Judge a secret for its token; None is good. The secret comes first: only its holder learns the
-    token's state."""
-    if not hmac.compare_digest(hash_secret(secret), token.secret_hash):
-        return Refusal.WRONG_SECRET
-    if token.revoked_at is not None:
-        return Refusal.REVOKED
-    if token.expires_at is not None and token.expires_at <= now_us:
-        return Refusal.EXPIRED
-    return None
 
 
 def connector_of(token: ConnectorToken) -> Connector:
