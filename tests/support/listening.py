@@ -252,10 +252,12 @@ async def listening(
     )
     listener = Listener("main", bind("127.0.0.1", 0), gate, serving, tls)
     await listener.start()
-    async with aiohttp.ClientSession() as session:
-        yield Listening(listener, seen, journal, session)
-    await listener.stop()
-    await audit.stop()
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Listening(listener, seen, journal, session)
+    finally:
+        await listener.stop()
+        await audit.stop()
 
 
 def with_limits(**changed: Any) -> LimitSettings:

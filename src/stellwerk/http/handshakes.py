@@ -3,9 +3,9 @@
 Theory of operation. The event loop's own server counts nothing before a handshake is done, so peers that
 connect and stay silent could take every file descriptor. Here sockets are accepted by hand, a few in each
 turn of the loop, so that handshakes under way get on in between. When there are too many, the oldest is cut
-if it has had the time that an honest one needs; else nothing is accepted until it has, or one is done. So
-silent peers cost the others half a second at most, and a fleet that comes back all at once waits in the
-kernel's queue instead of being cut.
+if it has had several times what those that succeed need at present; else nothing is accepted until it has,
+or one is done. So silent peers cost the others half a second, a little more on a busy machine, and a fleet
+that comes back all at once waits in the kernel's queue instead of being cut.
 """
 
 import asyncio
@@ -13,12 +13,15 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 AT_ONCE = 16
 HONEST_S = 0.5
-"""An honest handshake takes milliseconds of work and one round trip."""
+"""An honest handshake takes milliseconds of work and one round trip, when there is not much else to do."""
+TIMES = 4.0
+"""So many times the usual has a handshake that is not cut, up to that part of the limit of all."""
 PAUSE_S = 1.0
 """Without file descriptors nothing is accepted for so long."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -48,6 +51,8 @@ class Handshakes:
         self._under_way: dict[asyncio.Task[None], float] = {}
         """With the loop's time of each beginning, oldest first."""
         self._paused: asyncio.TimerHandle | None = None
+        self._usual_s = limit_s / TIMES**2
+        """How long those that succeed take, the latest counting most; patient as long as none has."""
         self._closed = False
 
     def start(self) -> None:
@@ -89,12 +94,13 @@ class Handshakes:
             connection.setblocking(False)
             task = self._loop.create_task(self._shake(connection))
             self._under_way[task] = self._loop.time()
-            task.add_done_callback(self._done)
+            task.add_done_callback(partial(self._done, connection))
 
     def _make_room(self) -> bool:
         """Cut the oldest, or pause until that may be done."""
         oldest, began = next(iter(self._under_way.items()))
-        left_s = began + HONEST_S - self._loop.time()
+        patience_s = min(max(HONEST_S, TIMES * self._usual_s), max(HONEST_S, self._limit_s / TIMES))
+        left_s = began + patience_s - self._loop.time()
         if left_s > 0:
             self._pause(left_s)
             return False
@@ -102,7 +108,9 @@ class Handshakes:
         oldest.cancel()
         return True
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            connection.close()
         was_full = len(self._under_way) >= self._bound
         self._under_way.pop(task, None)
         if was_full and self._paused is not None:
@@ -116,13 +124,12 @@ class Handshakes:
         self._paused = self._loop.call_later(seconds, self.start)
 
     async def _shake(self, connection: socket.socket) -> None:
+        began = self._loop.time()
         try:
             await self._loop.connect_accepted_socket(
                 self._protocol, connection, ssl=self._context, ssl_handshake_timeout=self._limit_s
             )
+            self._usual_s += (self._loop.time() - began - self._usual_s) / 8
         except OSError as error:
             # Strangers fail all the time: scanners, health probes, plain HTTP.
             log.debug("handshake failed", error=str(error))
-        except asyncio.CancelledError:
-            connection.close()
-            raise

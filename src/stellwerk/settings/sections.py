@@ -148,7 +148,7 @@ class LimitSettings:
     """How long a request may take to arrive whole: a body of 1 MiB at 35 kB/s."""
     handshake_s: float = 10.0
     """How long a TLS handshake may take: some round trips on the slowest line."""
-    handshakes: int = 1_024
+    handshakes: int = 256
     """TLS handshakes under way at a time; beyond, those that are slow are cut."""
     requests_per_s: float = 0.0
     """Rate of requests per principal; 0 is unlimited, the published interface's behaviour."""

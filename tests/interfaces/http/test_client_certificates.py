@@ -196,7 +196,9 @@ async def test_slow_handshakes_end(tmp_path: Path) -> None:
 
 
 async def test_peers_that_never_shake_hands_starve_nobody(tmp_path: Path) -> None:
-    async with opened(tmp_path, with_limits(handshakes=50, handshake_s=60.0)) as door:
+    async with opened(tmp_path, with_limits(handshakes=50)) as door:
+        for _ in range(16):  # It learns what is usual.
+            assert await door.get(door.client(door.agents)) == 204
         silent = [await asyncio.open_connection(*door.address) for _ in range(200)]
         took = []
         for _ in range(10):
@@ -204,7 +206,7 @@ async def test_peers_that_never_shake_hands_starve_nobody(tmp_path: Path) -> Non
             silent.append(await asyncio.open_connection(*door.address))
             assert await door.get(door.client(door.agents)) == 204
             took.append(time.monotonic() - began)
-        assert max(took) < 2
+        assert max(took) < 4
         # Those that came first have been cut, by a bound and not by the time.
         async with asyncio.timeout(5):
             for reader, _ in silent[:150]:
