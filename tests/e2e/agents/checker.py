@@ -46,7 +46,9 @@ def everything_has_ended(evidence: AgentEvidence) -> Iterator[str]:
 
 
 def nothing_ran_twice(evidence: AgentEvidence) -> Iterator[str]:
-    begun = Counter(entry.task_id for entry in evidence.shared.executions if entry.what == "begin")
+    begun = [entry for entry in evidence.shared.executions if entry.what == "begin"]
+    lines = Counter(entry.task_id for entry in begun)
+    runs = Counter(task_id for task_id, _ in {(entry.task_id, entry.nonce) for entry in begun})
     events = evidence.shared.table_events
     started = Counter(each.task_id for each in events if each.kind == "task.started")
     # Whoever gives a task back says that nothing of it was done.
@@ -54,12 +56,24 @@ def nothing_ran_twice(evidence: AgentEvidence) -> Iterator[str]:
     for task_id, task in evidence.shared.table_tasks.items():
         if task.repeatable:
             continue
-        if begun[task_id] > 1:
-            yield f"{task_id}: began {begun[task_id]} times"
-        if begun[task_id] and not started[task_id]:
+        if runs[task_id] > 1:
+            yield f"{task_id}: began {runs[task_id]} times"
+        if lines[task_id] - runs[task_id] > brought_back(evidence, task_id):
+            yield f"{task_id}: its container was started {lines[task_id]} times"
+        if runs[task_id] and not started[task_id]:
             yield f"{task_id}: ran without a durable start"
         if started[task_id] > 1 + back[task_id]:
             yield f"{task_id}: was given out {started[task_id]} times after it had started"
+
+
+def brought_back(evidence: AgentEvidence, task_id: str) -> int:
+    """Count how often a task's container may have been started again: one that is to take its place and is
+    given up brings it back.
+    """
+    target = evidence.ends[task_id].target
+    return sum(
+        end.target == target and end.status != "succeeded" for end in evidence.ends.values() if end.target
+    )
 
 
 def ends_are_true(evidence: AgentEvidence) -> Iterator[str]:

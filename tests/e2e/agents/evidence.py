@@ -29,6 +29,8 @@ class End(msgspec.Struct, frozen=True):
     status: str
     result: Any = None
     error_type: str | None = None
+    target: str | None = None
+    """The name of the container that it was to start."""
 
 
 class JournalRow(msgspec.Struct, frozen=True):
@@ -70,8 +72,8 @@ def ends(plane: Plane, task_ids: Iterable[str]) -> dict[str, End]:
     found = {}
     for task_id in task_ids:
         shown = call(plane, "GET", f"/api/v1/tasks/{task_id}")
-        error = shown["error"] or {}
-        found[task_id] = End(shown["taskType"], shown["status"], shown["result"], error.get("type"))
+        error, target = shown["error"] or {}, shown["payload"].get("name")
+        found[task_id] = End(shown["taskType"], shown["status"], shown["result"], error.get("type"), target)
     return found
 
 

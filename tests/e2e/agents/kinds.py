@@ -1,8 +1,9 @@
 """The tasks of the campaign, and the evidence that each kind leaves outside of the product.
 
 Commands and containers append a line to one file when they begin, commands another when they end, each with a
-number drawn for the run: a second run of the same task cannot hide. Containers take each other's place under
-a few names, so that replacing, adopting and rolling back are under way when something is killed.
+number drawn for the run, or the container's id: a second run of the same task cannot hide. Containers take
+each other's place under a few names, so that replacing, adopting and rolling back are under way when
+something is killed.
 """
 
 import json
@@ -89,7 +90,8 @@ class Kinds:
     def container(self, chance: random.Random, key: str, name: str) -> dict[str, Any]:
         """Start a container in the place of another."""
         assert self.lab is not None
-        command = f"echo begin {key} $(cat {UUID}) >> /evidence/runs; exec sleep 3600"
+        # Its own id: a container that comes back after a failed replacement is no second one.
+        command = f"echo begin {key} $(hostname) >> /evidence/runs; exec sleep 3600"
         payload = {
             "image": self.lab.image,
             "name": f"{self.mark}-{name}-{chance.randrange(SERVICES)}",

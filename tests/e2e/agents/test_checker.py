@@ -35,7 +35,7 @@ RUNS = [
 ]
 ENDS = {
     "t1": End("ssh.exec", "succeeded", {"stdout": "n1\n"}),
-    "t2": End("docker.run", "succeeded", {"containerId": "c"}),
+    "t2": End("docker.run", "succeeded", {"containerId": "c"}, target="kills-1-agent-1-0"),
     "t3": End("sticker.write", "succeeded", {}),
     "t4": End("ssh.exec", "lost"),
 }
@@ -86,6 +86,12 @@ def test_a_task_that_was_cancelled_may_end_otherwise_than_its_agent_says() -> No
     assert check(replace(cancelled, cancelled={"t1"})) == []
 
 
+def test_a_container_may_come_back_after_a_replacement_that_was_given_up() -> None:
+    again = with_runs(*RUNS, RUNS[2])
+    cancelled = structs.replace(ENDS["t4"], kind="docker.run", target=ENDS["t2"].target)
+    assert check(replace(again, ends={**ENDS, "t4": cancelled})) == []
+
+
 STARTED_TWICE = [*EVENTS, EventRow("task.started", "t1", fence=1)]
 FAULTS = {
     "not in the table": replace(
@@ -96,6 +102,7 @@ FAULTS = {
     "although it may be repeated": with_end("t3", status="lost"),
     "although nothing but kills could go wrong": with_end("t2", status="failed", error_type="docker.refused"),
     "began 2 times": with_runs(*RUNS, Execution("begin", "t2", 0, "n5", "")),
+    "its container was started 2 times": with_runs(*RUNS, RUNS[2]),
     "ran without a durable start": replace(
         GOOD, shared=replace(SHARED, table_events=[one for one in EVENTS if one.kind != "task.started"])
     ),
