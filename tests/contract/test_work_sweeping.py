@@ -10,6 +10,7 @@ from stellwerk.work.refusals import ConflictingResult, LeaseLost, UnknownTask
 from stellwerk.work.states import State
 from stellwerk.work.task import Holder
 from support.clock import FakeClock
+from support.seating import seat
 from support.work import ANNA, BERT, Queue, submission
 
 DAY_S = 86_400
@@ -124,6 +125,20 @@ async def test_a_broken_connection_shortens_leases_to_the_grace(queue: Queue) ->
     await queue.pass_time(14)
     assert await queue.standing(given.task_id) == (State.RUNNING, None)
     await queue.pass_time(2)
+    assert await queue.standing(given.task_id) == (State.QUEUED, "lost")
+
+
+async def test_what_was_under_way_when_the_connection_broke_keeps_no_lease_beyond_the_grace(
+    queue: Queue,
+) -> None:
+    given = await queue.run()
+    queue.clock.advance(40)
+    one = seat("anna", instance="one")
+    await queue.work.connect(one)
+    queue.work.disconnect(one)
+    await queue.work.progress(ANNA, given.task_id, given.fence, 0.5, None)  # Renews, behind the shortening.
+    await asyncio.sleep(0.6)
+    await queue.pass_time(16)
     assert await queue.standing(given.task_id) == (State.QUEUED, "lost")
 
 

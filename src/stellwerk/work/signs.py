@@ -33,6 +33,9 @@ from stellwerk.work.task import Holder
 SOME = 50
 """Reports that hold up the event loop for less than some milliseconds."""
 
+AGAIN_S = 0.5
+"""How long, beside two batches, the last frames of a connection may take through the database."""
+
 
 class Signs:
     """See the module. All methods belong to the event loop."""
@@ -61,6 +64,8 @@ class Signs:
             self._write_renewals, most=5_000, under_way=1, apart_s=settings.flush_s
         )
         self._shortenings: Grouper[Holder, None] = Grouper(self._write_shortenings, most=5_000, under_way=1)
+        self._again_s = 2 * settings.flush_s + AGAIN_S
+        self._again: set[asyncio.TimerHandle] = set()
 
     def report(self, report: Report) -> "asyncio.Future[Change]":
         """Return the future step. Fails as `take_reports` says."""
@@ -75,8 +80,18 @@ class Signs:
         self._renewals.ask(holder).add_done_callback(_forget_failure)
 
     def shorten(self, holder: Holder) -> None:
-        """Let the leases of a holder that is gone end within the reconnect grace."""
-        self._shortenings.ask(holder).add_done_callback(_forget_failure)
+        """Let the leases of a holder that is gone end within the reconnect grace.
+
+        Twice, because what it said last may still be on its way to the database, and renews what it names.
+        """
+        self._shorten(holder)
+
+        def again() -> None:
+            self._again.discard(timer)
+            self._shorten(holder)
+
+        timer = asyncio.get_running_loop().call_later(self._again_s, again)
+        self._again.add(timer)
 
     async def shorten_all(self, holders: Iterable[Holder]) -> None:
         """Do so for several, and wait for it. Raises DatabaseUnavailable."""
@@ -89,8 +104,14 @@ class Signs:
 
     async def finish(self) -> None:
         """Write what is pending, without the pauses."""
+        for timer in self._again:
+            timer.cancel()
+        self._again.clear()
         for grouper in (self._reports, self._renewals, self._shortenings):
             await grouper.finish()
+
+    def _shorten(self, holder: Holder) -> None:
+        self._shortenings.ask(holder).add_done_callback(_forget_failure)
 
     async def _write_reports(self, reports: Sequence[Report]) -> Sequence[Change | Exception]:
         now_us = self._clock.now_us()
