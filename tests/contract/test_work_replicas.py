@@ -4,13 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from stellwerk.database.database import open_database
+from stellwerk.database.unit import Sql, Unit
+from stellwerk.journal.event import EventFilter, Recorded
 from stellwerk.settings import DatabaseSettings
 from stellwerk.trust.principal import LOCAL
+from stellwerk.work.cancelling import requeue_task
 from stellwerk.work.seats import Seat
 from stellwerk.work.states import State
+from stellwerk.work.store import load_live
 from stellwerk.work.task import Assignment
 from support.clock import FakeClock
 from support.work import ANNA, ANYTHING, BERT, Queue, until
@@ -111,3 +116,35 @@ async def test_one_replica_sweeps_for_all(pair: tuple[Queue, Queue]) -> None:
     await ours.stop()
     (other,) = [sweeper for sweeper in sweepers if sweeper is not ours]
     assert await other._is_ours()
+
+
+async def test_events_of_a_task_are_in_their_order_although_transactions_overlapped(
+    pair: tuple[Queue, Queue], postgres_url: str
+) -> None:
+    here, there = pair
+    other, task_id = await here.submit(), await here.submit()
+
+    def overlapping() -> Unit[None]:
+        yield from load_live([other])  # From here on the transaction has its number …
+        yield Sql("SELECT pg_advisory_xact_lock(1)")
+        yield from requeue_task(LOCAL, task_id, here.clock.now_us())  # … and only now the lock on the task.
+
+    stream = there.journal.subscribe(EventFilter(task=task_id))
+    await stream.start()
+    gate = await asyncpg.connect(postgres_url)
+    await gate.execute("SELECT pg_advisory_lock(1)")
+    first = asyncio.create_task(here.database.write(overlapping))
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with asyncio.timeout(10):
+        while not await gate.fetchval(waiting):  # noqa: ASYNC110 (PostgreSQL tells nobody)
+            await asyncio.sleep(0.01)
+    await there.work.cancel(LOCAL, task_id)
+    await gate.execute("SELECT pg_advisory_unlock(1)")
+    await first
+    await gate.close()
+    happened = ["task.submitted", "task.cancelled", "task.requeued"]
+    assert await here.kinds(task_id) == happened
+    async with asyncio.timeout(10):
+        told = [await anext(stream) for _ in range(2)]
+    assert [event.kind for event in told if isinstance(event, Recorded)] == happened[1:]
+    stream.close()

@@ -5,7 +5,8 @@ number is a place. PostgreSQL gives numbers out before the commit: a reader that
 number 5, which commits later. Hence rows also carry their transaction's number, the order is (transaction,
 row), and a reader stops below the oldest transaction that is still running (the horizon): everything under
 it has been decided, and nothing can appear there any more. The price is that a long transaction anywhere in
-the server holds the readers back.
+the server holds the readers back. Events of one task are in the order in which they happened, also when their
+transactions overlapped (see `store`).
 
 A page looks at a bounded number of rows, so that a filter that nothing matches cannot keep a connection
 busy: such a page is empty, says `more`, and its cursor has moved on.
