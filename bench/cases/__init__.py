@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from bench.cases.delivery import delivery
+from bench.cases.execute import execute
 from bench.cases.fleet import fleet
 from bench.cases.idle import idle
 from bench.cases.machines import machines
@@ -14,6 +15,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "submit": submit,
     "fleet": fleet,
     "delivery": delivery,
+    "execute": execute,
     "million": crowded_queue,
     "machines": machines,
 }
