@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from stellwerk.interfaces.deployment.credentials import Masks
 from support.machines import Agent, Machines
 
 SECRET = 'hun"ter2-s3cr3t'
@@ -97,3 +98,18 @@ async def test_secrets_are_listed_without_values_and_removed(machines: Machines)
     assert (await machines.open.call("PUT", "/api/v1/admin/secrets/-x", {"value": "v"})).status == 422
     await machines.open.good("DELETE", "/api/v1/admin/secrets/a.b")
     assert (await machines.open.call("DELETE", "/api/v1/admin/secrets/a.b")).status == 404
+
+
+def test_short_values_are_hidden_as_words_and_json_stays_json():
+    masks = Masks({"user": "lab", "pin": "4711", "password": 'a"b-secret'})
+    assert masks.hide("lab: label, available/lab/") == "***: label, available/***/"
+    said = {"label": "lab", "port": 4711, "size": 47110, "ok": True, "none": None, "said": ['x a"b-secret y']}
+    assert json.loads(masks.hide_json(json.dumps(said))) == {
+        "label": "***",
+        "port": "***",
+        "size": 47110,
+        "ok": True,
+        "none": None,
+        "said": ["x *** y"],
+    }
+    assert masks.hide_json('{"a": 1}') == '{"a": 1}'

@@ -7,6 +7,7 @@ again with the first report. A secret that was changed meanwhile is masked as it
 process delivered it, else as it is now.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +21,10 @@ from stellwerk.trust.vault.service import Secrets, UnknownSecret
 MASK = "***"
 KEPT = 10_000
 """Tasks whose values are remembered."""
-SHORTEST = 3
-"""Shorter values are not masked: they would be found everywhere."""
+SHORTEST = 2
+"""A value of one character is not masked: it would be found everywhere."""
+SHORT = 6
+"""Shorter values are masked as whole words: a user `lab` must not turn every *label* into a riddle."""
 
 _carried = msgspec.json.Decoder(dict[str, Any])
 
@@ -33,20 +36,39 @@ class CredentialsUnavailable(Exception):
 class Masks:
     """Hides the values of one task's credentials."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_pattern",)
 
     def __init__(self, values: Mapping[str, str]) -> None:
         found = {value for value in values.values() if len(value) >= SHORTEST}
-        # In JSON text a value may stand escaped; longest first, so that none hides a part of another.
+        # A tool may have told it as JSON text; longest first, so that none hides a part of another.
         found |= {msgspec.json.encode(value)[1:-1].decode() for value in found}
-        self._values = sorted(found, key=len, reverse=True)
+        ordered = sorted(found, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(_expression, ordered))) if ordered else None
 
     def hide(self, text: str) -> str:
         """Return the text with every value masked."""
-        for value in self._values:
-            if value in text:
-                text = text.replace(value, MASK)
-        return text
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def hide_json(self, text: str) -> str:
+        """Return JSON text with every value masked within its texts; it stays JSON."""
+        if self._pattern is None or not self._pattern.search(text):
+            return text
+        return msgspec.json.encode(self._hide_in(msgspec.json.decode(text))).decode()
+
+    def _hide_in(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, dict):
+            return {self.hide(name): self._hide_in(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._hide_in(inner) for inner in value]
+        # A number may be somebody's PIN; then it is one no more.
+        return MASK if not isinstance(value, bool | None) and self.hide(str(value)) == MASK else value
+
+
+def _expression(value: str) -> str:
+    escaped = re.escape(value)
+    return escaped if len(value) >= SHORT else rf"(?<![A-Za-z0-9]){escaped}(?![A-Za-z0-9])"
 
 
 NO_MASKS = Masks({})

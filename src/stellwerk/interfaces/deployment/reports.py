@@ -108,7 +108,7 @@ class Reports:
     async def _settle(
         self, holder: Holder, task_id: str, fence: int, said: Completion, masks: Masks
     ) -> Settled:
-        result = masks.hide(bytes(said.result).decode())
+        result = masks.hide_json(bytes(said.result).decode())
         if said.success:
             return await self._work.complete(holder, task_id, fence, result)
         if said.cancelled:
@@ -202,7 +202,7 @@ def _shown(error: TaskError, result: str, masks: Masks) -> dict[str, Any]:
 
 def _outcome(said: Completion, masks: Masks) -> str:
     """Write all that a completion says, as one text."""
-    result = masks.hide(bytes(said.result).decode())
+    result = masks.hide_json(bytes(said.result).decode())
     told: dict[str, Any] = {"success": said.success}
     if said.success:
         told["result"] = msgspec.Raw(result.encode())
