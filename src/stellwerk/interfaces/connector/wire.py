@@ -7,11 +7,18 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from stellwerk.http.instants import Timestamp
+from stellwerk.trust.connectors.capabilities import READ_ONLY, SUBJECTS, Capability
 
 WEIGHT_SCHEMA: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 10_000}
 Weight = Annotated[Raw, Meta(extra_json_schema={"x-replace": WEIGHT_SCHEMA})]
 """Read by the route, which answers in the published words."""
 Percent = Annotated[float, Meta(ge=0, le=100, description="Effective share of the agent's calls.")]
+CAPABILITIES = [
+    *Capability,
+    *(f"{subject}{mode}" for subject, rights in SUBJECTS.items() if rights for mode in ("", READ_ONLY)),
+]
+CapabilityName = Annotated[str, Meta(extra_json_schema={"x-replace": {"enum": CAPABILITIES}})]
+"""A name of either vocabulary that gives a right; read by the route, which lists them to who sends another."""
 Functions = list[dict[str, Any]]
 AnyObject = dict[str, Any]
 
@@ -280,7 +287,7 @@ class NewToken(Wire, forbid_unknown_fields=True):
     """A token to create; it cannot have rights over agents that its creator does not have."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[!-~]([ -~]*[!-~])?$")]
-    capabilities: Annotated[list[str], Meta(min_length=1, max_length=50)]
+    capabilities: Annotated[list[CapabilityName], Meta(min_length=1, max_length=50)]
     agents: (
         Annotated[
             list[Annotated[str, Meta(min_length=1, max_length=253)]], Meta(min_length=1, max_length=256)
