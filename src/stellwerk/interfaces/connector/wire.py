@@ -18,7 +18,7 @@ CAPABILITIES = [
     *(f"{subject}{mode}" for subject, rights in SUBJECTS.items() if rights for mode in ("", READ_ONLY)),
 ]
 CapabilityName = Annotated[str, Meta(extra_json_schema={"x-replace": {"enum": CAPABILITIES}})]
-"""A name of either vocabulary that gives a right; read by the route, which lists them to who sends another."""
+"""A name of either vocabulary that gives a right; read by the route, which lists them all in a refusal."""
 Functions = list[dict[str, Any]]
 AnyObject = dict[str, Any]
 
