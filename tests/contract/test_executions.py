@@ -881,6 +881,22 @@ async def test_a_promise_is_waited_for_as_long_as_its_process_gives_signs_of_lif
     assert (await site.end_of(begun.id)).status is Status.SUCCEEDED
 
 
+async def test_processes_that_are_long_gone_are_forgotten_but_for_the_last_of_a_version(
+    site: Site, processes: list[Process]
+) -> None:
+    for version, name in (("1.0.0", "a"), ("1.0.0", "b"), ("2.0.0", "c")):
+        await begin_process(site, processes, version, name)
+        site.clock.advance(1)
+    for seconds in (30, 30):
+        site.clock.advance(seconds)
+        await site.fleet.sweep(site.clock.now_us())
+    await site.pass_time(60)
+    assert len(site.traffic.versions("hello")[0].instances) == 2
+    site.clock.advance(86_400)
+    await site.pass_time(0)
+    assert [one.instances for one in site.traffic.versions("hello")] == [("b",), ("c",)]
+
+
 async def test_pruning_takes_the_execution_with_its_task(site: Site, process: Process) -> None:
     done = await site.execute()
     site.clock.advance(8 * 86_400)

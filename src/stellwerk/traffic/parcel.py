@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import msgspec
 
@@ -13,6 +14,7 @@ INSERT INTO executions (task_id, run_id, parent_id, session_id, actor_id, caller
 pin, headers, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
 _SET_VERSION = "UPDATE executions SET version = $2, accepted_at = NULL WHERE task_id = $1"
 
+_PLAIN = "-._~:@"
 _POOL_BYTES = 4_096
 _RANDOM_BYTES = 16
 
@@ -33,7 +35,8 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
 
     def url(self, address: str) -> str:
         """Return where it is posted at an instance."""
-        return f"{address}/{self.target.kind}s/{self.target.function}"
+        # The name is the agent's; whatever it holds, it stays one segment of the path.
+        return f"{address}/{self.target.kind}s/{quote(self.target.function, safe=_PLAIN)}"
 
     def head(self, version: str) -> dict[str, str]:
         """Return the headers that the agent gets."""

@@ -36,6 +36,7 @@ from stellwerk.traffic.execution import (
 )
 from stellwerk.traffic.figures import Figures
 from stellwerk.traffic.flights import Flight, Flights
+from stellwerk.traffic.forgetting import Forgetting
 from stellwerk.traffic.giving import Giver
 from stellwerk.traffic.options import AgentOptions
 from stellwerk.traffic.reporting import Reporting
@@ -129,6 +130,8 @@ class Traffic:
             session_of=lambda flight: calling.session_of(flight.parcel),
         )
         self._reporting = Reporting(database, fleet, work, flights, limit_bytes=settings.answer_bytes)
+        self._forgetting = Forgetting(fleet, clock, settings.forget_after_s, flights.load)
+        watch.also(self._forgetting.turn)
         self._delivering: set[asyncio.Task[None]] = set()
         self._started = False
         work.on_released(self._released)
@@ -330,6 +333,7 @@ class Traffic:
 
     def _changed(self, group: str) -> None:
         self._router.changed(group)
+        self._forgetting.changed(group)
         self._giver.changed(group)
         if self._fleet.get(group) is None:
             self._figures.forget(group)

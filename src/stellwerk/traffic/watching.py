@@ -19,7 +19,7 @@ A turn reads everything afresh; it is due each second, and when somebody is know
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 import structlog
@@ -93,6 +93,7 @@ class Watch:
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._probing: dict[Key, asyncio.Task[None]] = {}
         self._unheard_at = 0
+        self._others: list[Callable[[], Awaitable[None]]] = []
         self.loop = Loop("traffic.watch", self._run)
 
     async def stop(self) -> None:
@@ -131,8 +132,12 @@ class Watch:
         return [instance for name, instance in self._departed if name == group]
 
     def back(self, key: Key) -> None:
-        """Note that an instance is ready after all."""
+        """Note that an instance registered again."""
         self._departed.pop(key, None)
+
+    def also(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Let something be done with every turn."""
+        self._others.append(task)
 
     async def turn(self) -> None:
         """Do everything that is due. Raises DatabaseUnavailable."""
@@ -147,6 +152,8 @@ class Watch:
             self._unheard_at = now_us + UNHEARD_EVERY_US
             await self._take_back_unheard(now_us)
         self._forget_old(now_us)
+        for other in self._others:
+            await other()
 
     async def _run(self) -> None:
         while await self.loop.rest(TURN_S):
