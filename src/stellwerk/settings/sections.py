@@ -306,7 +306,8 @@ class TrafficSettings:
     """How long a process that announced its end, or was replaced, may report on what it had begun: twice the
     longest drain of the published SDK."""
     listen_grace_s: float = 10.0
-    """How long after its registration an instance may refuse connections: agents register before they listen."""
+    """How long after its registration an instance may refuse connections: agents register before they
+    listen."""
     concurrency: int = 1_000
     """Executions under way at once of one agent, on one replica, unless its options say otherwise."""
     answer_bytes: int = 33_554_432
