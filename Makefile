@@ -10,8 +10,9 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/stellwerk demo
 
+# Two processes: the tests wait more than they compute. A file's tests stay together (tests/conftest.py).
 test: $(READY)
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadgroup
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests bench examples

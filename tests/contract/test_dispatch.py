@@ -11,6 +11,7 @@ from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.work.balancing.strategy import Roster, StrategyName
 from stellwerk.work.choosing import Choice
+from stellwerk.work.dispatch import QUEUE_LIMIT
 from stellwerk.work.states import Reason, State
 from stellwerk.work.task import Holder
 from support.clock import FakeClock
@@ -111,13 +112,15 @@ async def test_a_holder_gets_no_more_than_its_capacity(queue: Queue) -> None:
 
 
 async def test_with_very_many_queues_the_oldest_task_goes_first_and_none_starves(queue: Queue) -> None:
-    one = seat("a", *(f"c{number}" for number in range(150)))
+    queues = QUEUE_LIMIT + 20
+    one = seat("a", *(f"c{number}" for number in range(queues)))
     tasks = []
-    for number in range(150):
+    for number in range(queues):
         queue.clock.advance(1)
         tasks.append(await queue.submit(asks={"capabilities": (f"c{number}",)}))
     queue.clock.advance(1)
-    urgent = await queue.submit(asks={"capabilities": ("c149",)}, priority=40, priority_name="urgent")
+    last = {"capabilities": (f"c{queues - 1}",)}
+    urgent = await queue.submit(asks=last, priority=40, priority_name="urgent")
     await queue.work.connect(one)
     channel = channel_of(one)
     for delivered, task_id in enumerate([urgent, *tasks], 1):

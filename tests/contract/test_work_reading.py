@@ -196,20 +196,22 @@ def analyse() -> Unit[None]:
     yield Sql("ANALYZE tasks")
 
 
-@pytest.mark.parametrize("statistics", [True, False])
-async def test_a_hundred_thousand_waiting_tasks_do_not_change_the_plans(
-    full: Queue, statistics: bool
-) -> None:
-    if statistics:
-        await full.database.write(analyse)
-    elif full.database.engine == "postgres":
-        pytest.skip("PostgreSQL gathers statistics by itself")
-    primary = {"sqlite": "sqlite_autoindex_tasks_1", "postgres": "tasks_pkey"}[full.database.engine]
+async def wrong_plans(database: Database) -> list[str]:
+    """Return the statements that do not go through their index."""
+    primary = {"sqlite": "sqlite_autoindex_tasks_1", "postgres": "tasks_pkey"}[database.engine]
     wrong = []
     for name, (statement, index) in STATEMENTS.items():
-        plan = await full.database.write(lambda statement=statement: explained(statement))  # type: ignore[misc]
+        plan = await database.write(lambda statement=statement: explained(statement))  # type: ignore[misc]
         wanted = primary if index == "tasks_pkey" else index
         scans = [line for line in plan.splitlines() if line.strip() in ("SCAN tasks", "SCAN t")]
         if wanted not in plan or scans or "Seq Scan on tasks" in plan:
             wrong.append(f"{name}: {plan}")
-    assert not wrong, "\n\n".join(wrong)
+    return wrong
+
+
+async def test_a_hundred_thousand_waiting_tasks_do_not_change_the_plans(full: Queue) -> None:
+    # SQLite plans with the statistics that a file has or with none; PostgreSQL gathers them by itself.
+    if full.database.engine == "sqlite":
+        assert await wrong_plans(full.database) == []
+    await full.database.write(analyse)
+    assert await wrong_plans(full.database) == []

@@ -325,7 +325,7 @@ async def test_lost_connection_gives_the_task_to_another_after_the_grace(tmp_pat
 async def test_agent_that_does_not_read_is_cut_off_and_its_tasks_go_to_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(outbox, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(outbox, "PATIENCE_S", 1.0)
     monkeypatch.setattr(agent_sockets, "CHECK_S", 0.05)
     monkeypatch.setattr(duplex, "CLOSE_S", 0.05)
     monkeypatch.setattr(websocket, "CUT_AFTER_S", 0.05)
