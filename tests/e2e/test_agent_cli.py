@@ -62,7 +62,8 @@ def test_agents_are_listed_and_shown(site: Site) -> None:
     assert rows[0].split()[0] == "agent-prod-01"
     told = site.good("agent", "show", "agent-prod-01")
     assert "name: agent-prod-01" in told
-    assert "connected: True" in told
+    assert "connected: yes" in told
+    assert "capabilities: compose" in told or "capabilities: health, ssh, sticker" in told
     assert "state=active" in told
     assert site.command("agents", "--capability", "winrm").err == "no such agent\n"
     assert site.command("agent", "show", "nobody").err.endswith("404 Agent not found\n")

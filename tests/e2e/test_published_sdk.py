@@ -163,7 +163,7 @@ def test_agents_call_each_other_within_one_run(lab: Lab) -> None:
     assert status == 200, body
     assert body["result"]["relayed"]["hello"] == "ada"
     status, body, _ = lab.call("caller.relay", target="hello.nothing", name="ada")
-    assert status == 502, body
+    assert (status, body["error_category"]) == (400, "agent_error"), body
 
 
 def test_memory_keeps_what_agents_set(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from stellwerk.http.operation import Call
 from stellwerk.http.problem import Problem
 
 LONGEST = 200
-TEXT = {"type": "string", "maxLength": LONGEST}
+TEXT = {"type": "string", "maxLength": LONGEST, "pattern": "^[ -~]*$"}
 HEADERS: Mapping[str, Any] = {
     "X-Run-ID": {**TEXT, "description": "The run that the call belongs to; without one it begins a run."},
     "X-Parent-Execution-ID": {**TEXT, "description": "The execution that calls."},

@@ -5,14 +5,12 @@ from typing import Any
 
 import msgspec
 
-from stellwerk.fleet.errors import InvalidRegistration
 from stellwerk.fleet.joining import MAX_METADATA_BYTES
 from stellwerk.fleet.model import BASE_URL, DEFAULT_VERSION, NODES, AgentView, Condition, Registration
 from stellwerk.interfaces.nodes.wire.nodes import Function, RegisterNode
 from stellwerk.interfaces.nodes.words import KIND, READY
 from stellwerk.settings import TrafficSettings
 
-SCHEMES = ("http://", "https://")
 SCHEMAS = ("input_schema", "output_schema", "memory_config", "triggers")
 """What is left out, of the longest functions first, where a registration is longer than may be kept."""
 
@@ -20,12 +18,12 @@ encode = msgspec.json.Encoder().encode
 
 
 def registration_of(body: RegisterNode, known: AgentView | None, settings: TrafficSettings) -> Registration:
-    """Make the fleet's registration of a node's. Raises InvalidRegistration.
+    """Make the fleet's registration of a node's.
 
     A process that was active stays so when it registers again; any other waits for its first ready heartbeat,
     because agents register before they listen.
     """
-    base_url = address_of(body)
+    base_url = body.base_url.rstrip("/")
     version = body.version or DEFAULT_VERSION
     instance = body.instance_id or derived_instance(version, base_url)
     before = None if known is None else known.instance(instance)
@@ -45,19 +43,6 @@ def registration_of(body: RegisterNode, known: AgentView | None, settings: Traff
         first_weight=settings.first_weight,
         later_weight=settings.later_weight,
     )
-
-
-def address_of(body: RegisterNode) -> str:
-    """Find where the process is called: what it says, else what it found out itself."""
-    found = body.callback_discovery
-    others = [] if found is None else [found.preferred, *(found.callback_candidates or ())]
-    url = next((url for url in (body.base_url, *others) if url), None)
-    if url is None:
-        raise InvalidRegistration("base_url is required")
-    if not url.startswith(SCHEMES) or not url.isprintable() or " " in url:
-        raise InvalidRegistration("base_url must be an http or https URL")
-    address: str = url.rstrip("/")
-    return address
 
 
 def derived_instance(version: str, base_url: str) -> str:

@@ -14,7 +14,6 @@ from stellwerk.database.database import Database
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.operation import Answer, Call, Operation
-from stellwerk.http.problem import Problem
 from stellwerk.interfaces.nodes.callers import said_by
 from stellwerk.interfaces.nodes.wire import notes as wire
 from stellwerk.journal.event import Event, Retention
@@ -135,13 +134,11 @@ class NoteRoutes:
         execution_id: str | None,
         told: Iterable[tuple[str, Facts]],
     ) -> None:
-        if not group:
-            raise Problem.invalid("agent_node_id is required, in the body or as X-Agent-Node-ID")
-        view = await self._fleet.get_fresh(group)
+        view = None if not group else await self._fleet.get_fresh(group)
         if view is None:
-            raise UnknownAgent(group)
+            raise UnknownAgent(group or "")
         if principal.id != view.owner and not principal.may(Scope.FLEET_ADMIN):
-            raise OwnedByAnother(group)
+            raise OwnedByAnother(view.group)
         events = [
             Event(
                 kind,

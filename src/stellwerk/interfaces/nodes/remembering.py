@@ -53,7 +53,7 @@ class MemoryRoutes:
                 takes=wire.MemoryKey,
                 gives=wire.MemoryValue,
                 headers=HEADERS,
-                refuses=(404,),
+                refuses=(404, 409),
             ),
             Operation(
                 method="POST",
@@ -65,6 +65,7 @@ class MemoryRoutes:
                 takes=wire.MemoryKey,
                 gives=wire.MemoryDeleted,
                 headers=HEADERS,
+                refuses=(409,),
             ),
             Operation(
                 method="GET",
@@ -76,6 +77,7 @@ class MemoryRoutes:
                 query=wire.MemoryQuery,
                 gives=list[wire.MemoryRow],
                 headers=HEADERS,
+                refuses=(409,),
             ),
         ]
 
@@ -111,16 +113,16 @@ def places_of(call: Call[Any, Any], scope: MemoryScope | None, scope_id: str | N
     Raises Problem.
     """
     given = dict(call.headers)
+    named = {one: header_text(given, name) for one, name in NAMED_BY.items()}
     if scope is MemoryScope.GLOBAL:
         return [GLOBAL]
     if scope is not None:
-        named = scope_id or header_text(given, NAMED_BY[scope])
-        if named is None:
-            raise Problem.invalid(f"The scope {scope.value} needs {NAMED_BY[scope].decode()}, or scope_id")
-        return [Place(scope, named)]
+        which = scope_id or named[scope]
+        if which is None:
+            raise Problem.conflict(
+                f"The scope {scope.value} needs {NAMED_BY[scope].decode()}, or scope_id", "scope_not_named"
+            )
+        return [Place(scope, which)]
     if scope_id is not None:
-        raise Problem.invalid("scope_id needs a scope")
-    found = [
-        Place(one, named) for one, name in NAMED_BY.items() if (named := header_text(given, name)) is not None
-    ]
-    return [*found, GLOBAL]
+        raise Problem.conflict("scope_id needs a scope", "scope_not_named")
+    return [*(Place(one, which) for one, which in named.items() if which is not None), GLOBAL]

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from stellwerk.http.instants import Timestamp
-from stellwerk.interfaces.nodes.wire.text import ExecutionId, Json, JsonObject, Milliseconds, Wire, Word, null
+from stellwerk.interfaces.nodes.wire.text import ExecutionId, Json, JsonObject, Wire, Word, null
 
 Input = Annotated[
     Raw,
@@ -120,7 +120,7 @@ class StatusReport(Wire):
     error_details: Json = msgspec.field(default_factory=null)
     error_status_code: Annotated[int, Meta(ge=100, le=999)] | None = None
     status_reason: Word | None = None
-    duration_ms: Milliseconds | float | None = None
+    duration_ms: Annotated[float, Meta(ge=0)] | None = None
 
 
 class Cancel(Wire):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from stellwerk.http.instants import Timestamp
-from stellwerk.interfaces.nodes.wire.text import Id, JsonObject, Line, Tags, Url, Wire, Word
+from stellwerk.interfaces.nodes.wire.text import Id, JsonObject, Line, Tags, Wire, Word
 
 Version = Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9._:+-]*$")]
 
@@ -27,20 +27,14 @@ class Function(Wire):
 Functions = Annotated[list[Function], Meta(max_length=256)]
 
 
-class CallbackDiscovery(Wire):
-    """Where else the agent believes to be reached."""
-
-    preferred: Url | None = None
-    callback_candidates: Annotated[list[Url], Meta(max_length=64)] | None = None
-
-
 class RegisterNode(Wire):
     """A process that joins, or joins again."""
 
     id: Id
     base_url: Annotated[
-        str, Meta(max_length=1_024, description="Where its functions are called: http or https.")
-    ] = ""
+        str,
+        Meta(max_length=1_024, pattern=r"^https?://[!-~]+$", description="Where its functions are called."),
+    ]
     version: Version | None = None
     reasoners: Functions | None = None
     skills: Functions | None = None
@@ -50,7 +44,6 @@ class RegisterNode(Wire):
     lifecycle_status: Word | None = None
     proposed_tags: Tags | None = None
     metadata: JsonObject | None = None
-    callback_discovery: CallbackDiscovery | None = None
 
 
 class NodeRegistered(Wire):
