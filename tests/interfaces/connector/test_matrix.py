@@ -1,12 +1,15 @@
 """Tokens × capabilities × operations × prefixes. The operations are those of the served description."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from interfaces.connector.conftest import EVERYTHING, PREFIXES, Site
+from stellwerk.settings import ConnectorSettings, Settings
 from stellwerk.trust.connectors.capabilities import Capability, granted_by, subject_of
-from support.plane import Answer, Caller
+from support.plane import Answer, Caller, running_plane
 
 Operation = tuple[str, str, str]
 NAMES = [*EVERYTHING, "reasoner_management", "reasoner_management:read-only", "status_read"]
@@ -129,3 +132,18 @@ async def test_routes_of_the_published_program_that_are_not_served_are_404(site:
         assert (answer.status, answer.body["error"]) == (404, "not_found")
     for token in ({}, {"Authorization": "Bearer nobody"}):
         assert (await site.api.call("GET", "/connector/nothing", headers=token)).status == 401
+
+
+async def test_who_guesses_is_slowed_down_and_nobody_is_locked_out(tmp_path: Path) -> None:
+    settings = Settings(connector=ConnectorSettings(token="configured"))
+    settings = replace(settings, limits=replace(settings.limits, failed_logins_per_min=5))
+    async with running_plane(tmp_path / "data", settings) as plane:
+        guesses = [
+            await plane.main.with_key(f"guess {number}").call("GET", "/connector/manifest")
+            for number in range(8)
+        ]
+        assert [one.status for one in guesses] == [401] * 5 + [429] * 3
+        assert guesses[-1].headers["retry-after"].isdigit()
+        assert (await plane.main.with_key("configured").call("GET", "/connector/manifest")).status == 200
+        bare = await plane.main.call("GET", "/connector/manifest")
+        assert bare.status == 401  # Who shows nothing guesses nothing.
