@@ -279,6 +279,17 @@ async def test_two_tasks_for_one_name_take_turns(deck: Deck) -> None:
     assert await deck.states() == {deck.name(): "running"}
 
 
+async def test_task_that_names_a_container_by_id_takes_its_turn_too(deck: Deck) -> None:
+    previous = await running(deck)
+    replacing = asyncio.create_task(deck.start("docker.run", wanted(deck)))
+    await asyncio.sleep(0)  # It is its turn now.
+    with pytest.raises(Failed) as end:
+        await deck.start("docker.stop", {"id": previous, "timeout": 0})
+    assert end.value.error_type == "docker.not_found"
+    assert replacing.done()
+    assert await deck.states() == {deck.name(): "running"}
+
+
 async def test_stop_tells_the_exit_code_and_stopping_again_is_well(deck: Deck) -> None:
     await running(deck, command=["/bin/sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.1; done"])
     first = await deck.start("docker.stop", {"name": deck.name(), "timeout": 5})

@@ -92,7 +92,8 @@ def _standing(task: dict[str, Any]) -> str:
 
 def _ended(task: dict[str, Any]) -> int:
     done = task["status"] == "succeeded"
-    reason = f" ({task['reason']})" if task["reason"] and task["reason"] != task["status"] else ""
+    # The error that follows says more than that there was one.
+    reason = f" ({task['reason']})" if task["reason"] not in (None, "error", task["status"]) else ""
     typer.echo(f"{task['status']}{'' if done else reason}", err=True)
     shown = task["result" if done else "error"]
     if shown is not None:

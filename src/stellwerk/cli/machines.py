@@ -3,7 +3,7 @@
 `stellwerk agent run` is the agent itself (`agent_run.py`).
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
@@ -51,12 +51,12 @@ def show(agent: AgentArgument, server: ServerOption = DEFAULT_SERVER, api_key: K
     shown = Remote(server, api_key).call("GET", f"{PATH}/{quote(agent, safe='')}")
     for name, value in shown.items():
         if isinstance(value, list):
-            typer.echo(f"{name}:")
-            for part in value:
-                facts = part.items() if isinstance(part, dict) else [("", part)]
-                typer.echo("  " + "  ".join(f"{key}={fact}" if key else str(fact) for key, fact in facts))
+            plain = all(isinstance(part, str) for part in value)
+            typer.echo(f"{name}: {_fact(value) if plain else ''}".rstrip())
+            for part in () if plain else value:
+                typer.echo(f"  {_fact(part)}")
         else:
-            typer.echo(f"{name}: {value}")
+            typer.echo(f"{name}: {_fact(value)}")
 
 
 @machine.command()
@@ -85,6 +85,20 @@ def revoke(agent: AgentArgument, server: ServerOption = DEFAULT_SERVER, api_key:
     """
     Remote(server, api_key).call("DELETE", f"{PATH}/{quote(agent, safe='')}")
     typer.echo(f"removed {agent}")
+
+
+def _fact(value: Any) -> str:
+    match value:
+        case dict():
+            return "  ".join(f"{name}={_fact(inner)}" for name, inner in value.items()) or "-"
+        case list():
+            return ", ".join(map(_fact, value)) or "-"
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return "-"
+        case _:
+            return str(value)
 
 
 def _post(server: str, api_key: str | None, agent: str, verb: str) -> None:

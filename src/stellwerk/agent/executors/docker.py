@@ -151,9 +151,18 @@ class DockerStop(EngineExecutor):
         """Stop or remove; what is stopped or gone already is well."""
         self.demand(job)
         work = self._stop if job.task_type == "docker.stop" else self._remove
-        target = str(job.payload.get("name") or job.payload.get("id"))
-        async with self.turns.turn(target, job, cancelled) as timed, self.engine() as engine:
-            return await within(timed, cancelled, work(engine, job, report))
+        async with self.engine() as engine:
+            target = await self._name_of(engine, job.payload)
+            async with self.turns.turn(target, job, cancelled) as timed:
+                return await within(timed, cancelled, work(engine, job, report))
+
+    @staticmethod
+    async def _name_of(engine: Engine, payload: Mapping[str, Any]) -> str:
+        """Name the container, also one that is given by its id: turns are taken by name."""
+        if payload.get("name") is not None:
+            return str(payload["name"])
+        found = await engine.inspect(str(payload["id"]))
+        return str(payload["id"]) if found is None else replacement.name_of(found)
 
     async def _stop(self, engine: Engine, job: Job, report: Report) -> Result:
         wanted = read(StopParameters, job.payload)
