@@ -43,6 +43,9 @@ SINGLE = (
     b"sec-fetch-site",
 )
 KNOWN_HOSTS = 1_000
+KNOWN_PATHS = 10_000
+"""Paths whose interface is remembered: those of a fleet's agents."""
+LONG_PATH = 200
 
 log = structlog.get_logger()
 
@@ -95,6 +98,7 @@ class Gate:
         self._bodies = bodies
         self._audit = audit
         self._known_hosts: set[bytes] = set()
+        self._owners: dict[str, Interface | None] = {}
         self._id_prefix = secrets.token_hex(4)
         self._ids = itertools.count(1)
 
@@ -174,11 +178,15 @@ class Gate:
         return extra
 
     def _interface_of(self, path: str) -> Interface | None:
+        if path in self._owners:
+            return self._owners[path]
         best, longest = None, 0
         for interface in self._interfaces:
             length = interface.owns(path)
             if length > longest:
                 best, longest = interface, length
+        if len(self._owners) < KNOWN_PATHS and len(path) < LONG_PATH:
+            self._owners[path] = best
         return best
 
     async def _admit(

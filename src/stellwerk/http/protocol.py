@@ -13,11 +13,9 @@ import functools
 from collections.abc import Collection
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from stellwerk.clock import Clock
+from stellwerk.http.cycle import LeanProtocol
 from stellwerk.http.forwarding import Forwarding
-from stellwerk.http.joining import JoiningTransport
 from stellwerk.http.peer import shown_on, with_peer
 from stellwerk.http.websocket import BoundedWebSocket
 from stellwerk.settings import LimitSettings
@@ -58,7 +56,7 @@ class TooLargeHead(Exception):
     """Leaves the parser when the head of a request is beyond its bounds."""
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(LeanProtocol):
     """One connection."""
 
     limits: ClassVar[LimitSettings]
@@ -84,8 +82,6 @@ class BoundedProtocol(HttpToolsProtocol):
             transport.write(TOO_MANY)
             transport.close()
             return
-        self._plain = transport
-        self.transport = JoiningTransport(transport, self.loop)  # type: ignore[assignment]  # it quacks
         self._expect_arrival()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -130,8 +126,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._arriving = False
         self._arrived()
-        # Frames are no answers with heads: they need no help.
-        self.transport = self._plain
         self.ws_protocol_class = functools.partial(  # type: ignore[assignment]  # makes one all the same
             BoundedWebSocket, application=self.app
         )
