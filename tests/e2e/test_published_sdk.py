@@ -18,7 +18,7 @@ from e2e.published.environment import NotInstalled, sdk_python
 from e2e.published.nodes import SdkNode
 from support.talking import Answer, talk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ENDED = ("succeeded", "failed", "cancelled", "timeout")
 DOCUMENTED = ["-X", "POST", "-d", '{"input": {"name": "ada"}}']
@@ -28,12 +28,18 @@ class Lab:
     """A server with two versions of one agent, and another agent that calls it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.server = Server(folder / "data").start()
-        self.first = SdkNode(self.server, folder, "1.0.0").start()
-        self.other = SdkNode(self.server, folder, node_id="caller").start()
+        self.server = Server(folder / "data")
+        self.first = SdkNode(self.server, folder, "1.0.0")
+        self.second = SdkNode(self.server, folder, "2.0.0")
+        self.other = SdkNode(self.server, folder, node_id="caller")
+
+    def start(self) -> None:
+        """Start everything; the first version registers first."""
+        self.server.start()
+        self.first.start()
+        self.other.start()
         self.first.wait()
-        self.second = SdkNode(self.server, folder, "2.0.0").start().wait()
+        self.second.start().wait()
         self.other.wait()
 
     @property
@@ -42,8 +48,10 @@ class Lab:
 
     def stop(self) -> None:
         for node in self.nodes:
-            node.running.kill()
-        self.server.stop()
+            if node.process is not None:
+                node.process.kill()
+        if self.server.process is not None:
+            self.server.stop()
 
     def execute(self, function: str, headers: dict[str, str] | None = None, **given: Any) -> Answer:
         """Call a function of `hello` and wait."""
@@ -87,8 +95,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     except NotInstalled as reason:
         pytest.skip(f"the published SDK cannot be installed: {reason}")
     made = Lab(tmp_path_factory.mktemp("sdk"))
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -306,3 +317,30 @@ def test_an_execution_that_is_cancelled_stops_in_its_agent(lab: Lab) -> None:
 def lab_status(lab: Lab, execution_id: str) -> str:
     status: str = call(lab.server, "GET", f"/api/v1/executions/{execution_id}")["status"]
     return status
+
+
+def test_an_agent_shows_one_of_our_keys_where_keys_are_needed(lab: Lab, tmp_path: Path) -> None:
+    server = Server(tmp_path / "data").start()
+    scopes = ["fleet:write", "fleet:read", "tasks:submit", "tasks:read"]
+    key = call(server, "POST", "/keys", {"name": "agent", "scopes": scopes})["key"]
+    server.stop()
+    server.settings["access.open_loopback"] = "false"
+    server.start()
+    node = SdkNode(server, tmp_path, key=key).start()
+    try:
+        node.wait()
+        path, body = "/api/v1/execute/hello.remember", {"input": {"key": "k"}}
+        assert talk(server.url, "POST", path, body)[0] == 401
+        status, answer, _ = talk(server.url, "POST", path, body, {"X-API-Key": key})
+        assert (status, answer["result"]["run"]) == (200, {"n": [1, None]}), answer
+        status, answer, _ = talk(
+            server.url,
+            "POST",
+            "/api/v1/execute/hello.relay",
+            {"input": {"target": "hello.greet", "name": "ada"}},
+            {"Authorization": f"Bearer {key}"},
+        )
+        assert (status, answer["result"]["relayed"]["hello"]) == (200, "ada"), answer
+    finally:
+        node.running.kill()
+        server.stop()

@@ -12,7 +12,8 @@ from e2e.published.environment import sdk_python
 from support.talking import talk
 
 PROGRAM = Path(__file__).parent / "agent.py"
-START_S = 40.0
+START_S = 120.0
+"""The SDK loads for some seconds of a processor, and may have to share it."""
 
 
 class SdkNode:
