@@ -26,6 +26,7 @@ def test_every_task_type_has_one_executor_and_the_capability_it_is_announced_by(
         "docker.run": "docker",
         "docker.stop": "docker",
         "docker.remove": "docker",
+        "docker.restart": "docker",
         "inspect": "docker",
         "compose.up": "compose",
         "compose.down": "compose",
