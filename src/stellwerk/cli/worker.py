@@ -36,7 +36,8 @@ def worker(
         str | None, typer.Option(help="Its name in the fleet; made up when there is none.")
     ] = None,
     instance_id: Annotated[
-        str | None, typer.Option(help="Its name among the processes of its agent id; made up when there is none.")
+        str | None,
+        typer.Option(help="Its name among the processes of its agent id; made up when there is none."),
     ] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Its agent type; worker by default.")] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label.")] = None,
