@@ -150,8 +150,8 @@ class Holdings:
             frame = held.run.frame
             held.lines.recall()
             if held.phase is Phase.FINISHED:
-                # Ended for the server, if only the word of it was lost: `hello` and notes are then in vain, and
-                # the answer to the outcome will tell.
+                # Ended for the server if only the word of it was lost: `hello` and notes are then in vain,
+                # and the answer to the outcome will tell.
                 held.pardons = 1 + self._send_notes(held)
                 self._send_outcome(held)
                 continue
