@@ -88,7 +88,7 @@ async def test_a_degraded_node_says_so_and_an_unknown_word_changes_nothing(api: 
         {"id": "x" * 254},
         {"base_url": ""},
         {"base_url": "ftp://127.0.0.1/"},
-        {"base_url": "http://127.0.0.1/\n"},
+        {"base_url": "http://127.0.0.1/ a"},
         {"version": "1 0"},
         {"instance_id": "a b"},
         {"reasoners": [{"id": "greet me"}]},

@@ -23,7 +23,8 @@ def registration_of(body: RegisterNode, known: AgentView | None, settings: Traff
     A process that was active stays so when it registers again; any other waits for its first ready heartbeat,
     because agents register before they listen.
     """
-    base_url = body.base_url.rstrip("/")
+    # A pattern lets one line end pass.
+    base_url = body.base_url.rstrip().rstrip("/")
     version = body.version or DEFAULT_VERSION
     instance = body.instance_id or derived_instance(version, base_url)
     before = None if known is None else known.instance(instance)
