@@ -98,6 +98,8 @@ class Server:
         self.process: Process | None = None
         self.prefix: tuple[str, ...] = ()
         """Words before the command, as `strace …`."""
+        self.environment: dict[str, str] | None = None
+        """Of the process; None is that of this one."""
 
     @property
     def running(self) -> Process:
@@ -122,7 +124,9 @@ class Server:
         """Start the process without waiting for it."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.ready_file.unlink(missing_ok=True)
-        self.process = Process(self.command(self.ready_file), self.data_dir / "server.log")
+        self.process = Process(
+            self.command(self.ready_file), self.data_dir / "server.log", environment=self.environment
+        )
         return self
 
     @property

@@ -18,7 +18,9 @@ LEVELS = {
 def configure_logs(settings: LogSettings) -> None:
     """Set level and form of the log of this process."""
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
-    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    # Tracebacks as Python writes them: others are wider than terminals, and cost more than what they show.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = structlog.processors.JSONRenderer() if as_json else console
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -1,13 +1,11 @@
 """`stellwerk serve` and `stellwerk settings`: the flags, turned into settings."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stellwerk.settings import Assignment, Loaded, Settings, SettingsError, load_settings
+from stellwerk.settings import Assignment, Loaded, SettingsError, load_settings
 from stellwerk.settings.loading import flag, set_flags
 
 ConfigOption = Annotated[
@@ -47,7 +45,9 @@ def serve(
         flag("server.compat_ports", False if no_compat_ports else None, "--no-compat-ports"),
     ]
     loaded = load_or_end(config, [given for given in flags if given.raw is not None], set_)
-    raise typer.Exit(_load_server()(loaded.settings, ready_file))
+    from stellwerk.cli.process import run
+
+    raise typer.Exit(run(loaded.settings, ready_file))
 
 
 def settings(config: ConfigOption = None, set_: SetOption = None) -> None:
@@ -58,22 +58,6 @@ def settings(config: ConfigOption = None, set_: SetOption = None) -> None:
     from stellwerk.settings.printing import effective_settings
 
     typer.echo(effective_settings(load_or_end(config, [], set_)), nl=False)
-
-
-def _load_server() -> Callable[[Settings, Path | None], int]:
-    """Import the server as if rich were not installed.
-
-    structlog would load it, a fifth of the start, for tracebacks in colour.
-    """
-    present = sys.modules.get("rich")
-    sys.modules["rich"] = None  # type: ignore[assignment]  # This is how an import is made to fail.
-    try:
-        from stellwerk.cli.process import run
-    finally:
-        del sys.modules["rich"]
-        if present is not None:
-            sys.modules["rich"] = present
-    return run
 
 
 def load_or_end(config: Path | None, flags: list[Assignment], sets: list[str] | None) -> Loaded:
