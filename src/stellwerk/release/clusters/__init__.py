@@ -1,0 +1,1 @@
+"""Clusters that applications are released to: one interface, and what stands behind it."""
