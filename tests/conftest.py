@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: opened databases of both engines, a container engine."""
+"""Fixtures that all tests share: opened databases of both engines, a container engine, a cluster."""
 
 import asyncio
 import os
@@ -11,19 +11,24 @@ import pytest
 from stellwerk.database.database import Database, open_database
 from stellwerk.settings import DatabaseSettings
 from support.container_lab import Lab, NoEngine, open_lab
+from support.kube_lab import KubeLab, NoCluster, hide_selected, open_kube_lab
 from support.memory import in_memory
 from support.postgres import NoPostgres, PostgresServer
 
 if folder := in_memory():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
 
+hide_selected()
+
 ENGINES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process; also those of containers, which share one engine."""
+    """Keep the tests of a file in one process; also those of containers or a cluster, which share one."""
     for item in items:
-        shared = "containers" if item.get_closest_marker("containers") else str(item.path)
+        shared = next(
+            (name for name in ("containers", "cluster") if item.get_closest_marker(name)), str(item.path)
+        )
         item.add_marker(pytest.mark.xdist_group(shared))
 
 
@@ -104,3 +109,23 @@ def lab(lab_or_reason: Lab | NoEngine) -> Lab:
     if isinstance(lab_or_reason, NoEngine):
         pytest.skip(f"no container engine: {lab_or_reason}")
     return lab_or_reason
+
+
+@pytest.fixture(scope="session")
+def cluster_or_reason() -> Iterator[KubeLab | NoCluster]:
+    """A Kubernetes cluster for the whole session, or why there is none."""
+    try:
+        found = open_kube_lab()
+    except NoCluster as reason:
+        yield reason
+        return
+    yield found
+    found.leave()
+
+
+@pytest.fixture
+def kubeconfig(cluster_or_reason: KubeLab | NoCluster) -> Path:
+    """The administrator's kubeconfig of a real cluster; without one the test is skipped."""
+    if isinstance(cluster_or_reason, NoCluster):
+        pytest.skip(f"no cluster: {cluster_or_reason}")
+    return cluster_or_reason.kubeconfig
