@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Where the environment forbids bytecode, every server that is started would be compiled anew: seconds each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check soak bench lock format clean
 
 demo: $(READY)
