@@ -109,7 +109,7 @@ def _crash(pod: Body, container: Body, events: Sequence[Body]) -> Reason | None:
         crashes = restarts if not container.get("ready") and ended else 0
     if not crashes or (ended.get("exitCode") == 0 and not _must_go_on(pod, container)):
         return None
-    now_running = bool(state.get("running"))
+    now_running = "running" in state
     code = _crash_code(ended, waiting, events, crashes)
     text = _crash_text(container, ended, waiting, crashes) + _probe_text(code, events)
     name = str(container.get("name", ""))
@@ -191,7 +191,7 @@ def _unmounted(pod: Body, events: Sequence[Body], now: datetime) -> Reason | Non
 
 
 def _unhealthy(pod: Body, events: Sequence[Body]) -> Reason | None:
-    running = [one for one in entries(status_of(pod), "containerStatuses") if part(one, "state", "running")]
+    running = [one for one in entries(status_of(pod), "containerStatuses") if "running" in part(one, "state")]
     failed = [one for one in events if one.get("reason") == "Unhealthy"]
     if not running or not failed or all(one.get("ready") for one in running):
         return None

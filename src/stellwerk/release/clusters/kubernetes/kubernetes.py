@@ -121,14 +121,17 @@ class KubernetesCluster:
     ) -> bool:
         """Delete an object; False if it was not there, or was another one."""
         info = await self.resolve(kind_of(key))
+        # The server reads options from the body or from the query, never from both: a dry run that is asked
+        # for in the query is none.
         options: dict[str, Any] = {"propagationPolicy": propagation.capitalize()}
+        if dry_run:
+            options["dryRun"] = ["All"]
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         call = Call(
             "DELETE",
             _path(info, key.namespace, key.name),
-            _dry(dry_run),
-            msgspec.json.encode(options),
+            body=msgspec.json.encode(options),
             what=str(key),
             answers_missing=True,
         )

@@ -72,9 +72,9 @@ def failure_of(status: int, body: bytes, what: str, retry_after_s: float | None 
     return Refused(reason, message, status)
 
 
-def is_field_conflict(status: int, body: bytes) -> bool:
-    """Whether another manager's fields are in the way, and not somebody who was faster."""
-    return status == 409 and b"FieldManagerConflict" in body
+def is_race(status: int, body: bytes) -> bool:
+    """Whether only somebody else was faster, and another try may succeed."""
+    return status == 409 and b"FieldManagerConflict" not in body and b"Precondition failed" not in body
 
 
 def _reason(status: int, message: str, causes: list[Any]) -> RefusalReason:

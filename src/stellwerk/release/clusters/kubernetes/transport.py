@@ -15,18 +15,18 @@ import random
 import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
 
 from stellwerk.release.clusters.errors import ClusterError, ClusterUnavailable
 from stellwerk.release.clusters.kubernetes.access import Access, Misconfigured
-from stellwerk.release.clusters.kubernetes.refusals import TEMPORARY, failure_of, is_field_conflict
+from stellwerk.release.clusters.kubernetes.refusals import TEMPORARY, failure_of, is_race
 
 JSON = "application/json"
-CONNECTIONS = 32
-"""At once to one API server, watches apart; it handles some hundred requests at a time for everybody."""
+CONNECTIONS = 16
+"""At once to one API server, watches apart: it is busy with that many, and each costs a handshake."""
 IDLE_PROBES = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 """Seconds of silence until the kernel asks, between its questions, and how many may stay without answer."""
 
@@ -73,47 +73,60 @@ class Answer:
     """Whether an earlier try may have done it already."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A try that did not succeed."""
+
+    failure: ClusterError
+    repeatable: bool
+    wait_s: float = 0.0
+    """What the server asks for."""
+
+
 class Transport:
     """Calls one API server; see the module."""
 
     def __init__(self, access: Access, patience: Patience) -> None:
         self._access = access
         self._patience = patience
+        self._turns = asyncio.Semaphore(CONNECTIONS)
         self._opened: aiohttp.ClientSession | None = None
         self._closed = False
 
     async def call(self, call: Call) -> Answer:
         """Send a request until it succeeds or is refused. Raises ClusterError."""
         loop = asyncio.get_running_loop()
-        began_at, pause_s, tries = loop.time(), self._patience.first_pause_s, 0
+        ends_at, pause_s = None, self._patience.first_pause_s
         while True:
-            tries += 1
-            status, body, wait_s = 0, b"", None
-            try:
-                async with self._send(
-                    call, aiohttp.ClientTimeout(self._patience.call_s, connect=self._patience.connect_s)
-                ) as answer:
-                    status, body, wait_s = answer.status, await answer.read(), _seconds(answer)
-                if status < 300 or (status == 404 and call.answers_missing):
-                    return Answer(status, body, repeated=tries > 1)
-                failure = failure_of(status, body, str(call), wait_s)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                failure = unreachable(self._access.server, error)
-                if isinstance(
-                    error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError
-                ):
-                    raise failure from error
-            if not (
-                self._worth_another(status, body)
-                or (status == 401 and tries == 1 and self._access.credentials.refused())
-            ):
-                raise failure
-            pause_s = min(pause_s, self._patience.longest_pause_s)
-            wait_s = max(wait_s or 0.0, pause_s * (0.5 + random.random()))  # noqa: S311  it spreads pauses and guards no secret
-            if loop.time() + wait_s > began_at + self._patience.within_s:
-                raise failure
+            async with (
+                self._turns
+            ):  # not the connections' own queue: waiting in it counts as time of the call
+                ends_at = ends_at or loop.time() + self._patience.within_s
+                tried = await self._try(call)
+            if isinstance(tried, Answer):
+                return tried if pause_s == self._patience.first_pause_s else replace(tried, repeated=True)
+            wait_s = max(tried.wait_s, pause_s * (0.5 + random.random()))  # noqa: S311  guards no secret
+            if not tried.repeatable or loop.time() + wait_s > ends_at:
+                raise tried.failure
             await asyncio.sleep(wait_s)
-            pause_s *= 2
+            pause_s = min(pause_s * 2, self._patience.longest_pause_s)
+
+    async def _try(self, call: Call) -> Answer | _Failed:
+        timeout = aiohttp.ClientTimeout(self._patience.call_s, sock_connect=self._patience.connect_s)
+        try:
+            async with self._send(call, timeout) as answer:
+                status, body, wait_s = answer.status, await answer.read(), _seconds(answer)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            hopeless = isinstance(
+                error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError
+            )
+            return _Failed(unreachable(self._access.server, error), not hopeless)
+        if status < 300 or (status == 404 and call.answers_missing):
+            return Answer(status, body, repeated=False)
+        repeatable = status in TEMPORARY or is_race(status, body)
+        if status == 401:
+            repeatable = self._access.credentials.refused()
+        return _Failed(failure_of(status, body, str(call), wait_s), repeatable, wait_s or 0.0)
 
     @asynccontextmanager
     async def stream(self, call: Call, silence_s: float) -> AsyncGenerator[aiohttp.StreamReader, None]:
@@ -121,7 +134,9 @@ class Transport:
 
         Raises ClusterError, also where the stream breaks.
         """
-        timeout = aiohttp.ClientTimeout(total=None, connect=self._patience.connect_s, sock_read=silence_s)
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._patience.connect_s, sock_read=silence_s
+        )
         try:
             async with self._send(call, timeout) as answer:
                 if answer.status >= 300:
@@ -171,19 +186,10 @@ class Transport:
             raise ClusterUnavailable(f"the connection to {self._access.name} was closed")
         if self._opened is None:
             connector = aiohttp.TCPConnector(
-                limit=0,
-                limit_per_host=0,
-                ssl=self._access.tls or False,
-                socket_factory=_probed_socket,
-                keepalive_timeout=60,
+                limit=0, ssl=self._access.tls or False, socket_factory=_probed_socket, keepalive_timeout=60
             )
-            self._opened = aiohttp.ClientSession(connector=connector, auto_decompress=True)
+            self._opened = aiohttp.ClientSession(connector=connector)
         return self._opened
-
-    @staticmethod
-    def _worth_another(status: int, body: bytes) -> bool:
-        """Whether the same call may end otherwise by itself; status 0: there was no answer."""
-        return status in {0, *TEMPORARY} or (status == 409 and not is_field_conflict(status, body))
 
 
 def unreachable(server: str, error: Exception) -> ClusterError:
