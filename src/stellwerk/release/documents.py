@@ -313,6 +313,6 @@ def _child(node: _Node, step: str | int) -> tuple[int, _Node] | None:
         return item.line, item
     if isinstance(node, _Mapping):
         for key, value in node.pairs:
-            if isinstance(key, _Scalar) and key.text == step:
+            if _name(key) == step:
                 return key.line, value
     return None
