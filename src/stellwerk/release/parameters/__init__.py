@@ -1,0 +1,1 @@
+"""Parameters: what an instance of an application is set to, with its history."""
