@@ -1,0 +1,1 @@
+"""Rendering: from templates and parameters to the objects that an application wants."""
