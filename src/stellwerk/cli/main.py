@@ -8,8 +8,10 @@ from stellwerk import __version__
 from stellwerk.cli.agent_run import run_agent
 from stellwerk.cli.authorities import authorities
 from stellwerk.cli.demo import demo
+from stellwerk.cli.init import init
 from stellwerk.cli.keys import keys
 from stellwerk.cli.machines import machine, machines
+from stellwerk.cli.render import render_manifests
 from stellwerk.cli.secrets import secrets
 from stellwerk.cli.serve import serve, settings
 from stellwerk.cli.tasks import tasks
@@ -45,6 +47,8 @@ app.command()(settings)
 app.command()(worker)
 app.command()(demo)
 app.command("agents")(machines)
+app.command()(init)
+app.command("render")(render_manifests)
 app.command()(versions)
 app.command()(weight)
 app.command()(restart)
