@@ -66,6 +66,11 @@ def shown(path: Path) -> str:
     return text
 
 
+def leaves(value: Body, *, body: Body) -> Iterator[tuple[Path, Any]]:
+    """List the fields of a part of an object with their paths."""
+    return _leaves(value, (), is_built_in(body.get("apiVersion", "")))
+
+
 def _union(sets: Iterable[frozenset[Path]]) -> frozenset[Path]:
     return frozenset().union(*sets)
 
