@@ -358,3 +358,28 @@ def _step(
     adopted: bool = False,
 ) -> Step:
     return Step(action, manifest.key, manifest.service, manifest, changes, message, owner, adopted)
+
+
+def noted(made: Plan, known: Known) -> Inventory:
+    """Return the inventory as it is written before a plan is carried out.
+
+    It has everything that will be applied, and what needs not be because it is as it should: the next plan
+    then knows that without a dry run.
+    """
+    writes = [step for step in made.writes if step.manifest]
+    right = [step for step in made.steps if step.manifest and _is_news(step, known)]
+    adopted = {step.key for step in (*writes, *right) if step.adopted}
+    manifests = [step.manifest for step in (*writes, *right) if step.manifest]
+    done = [(step.manifest, _uid(known.live.get(step.key))) for step in right if step.manifest]
+    return known.inventory.intending(manifests, adopted).applied(done)
+
+
+def _is_news(step: Step, known: Known) -> bool:
+    entry, manifest = known.inventory.entries.get(step.key), step.manifest
+    if step.action is not Action.UNCHANGED or manifest is None:
+        return False
+    return entry is None or (entry.hash, entry.service) != (manifest.hash, manifest.service)
+
+
+def _uid(live: Live) -> str:
+    return str(live["metadata"].get("uid", "")) if isinstance(live, dict) else ""

@@ -20,6 +20,7 @@ from stellwerk.release.plan import (
     Scope,
     Step,
     Trial,
+    noted,
     plan,
     to_apply,
     to_try,
@@ -239,11 +240,12 @@ def situations(draw: st.DrawFn) -> tuple[list[Manifest], Known, Scope]:
 
 def carried_out(wanted: list[Manifest], known: Known, scope: Scope) -> tuple[Known, list[Step]]:
     """Do what the plan says, as a cluster would, and return what is known then."""
-    found = plan(wanted, with_trials(wanted, known, scope), scope, {})
+    tried = with_trials(wanted, known, scope)
+    found = plan(wanted, tried, scope, {})
     if found.obstacles:
         return known, []
     after: dict[Key, Live] = dict(known.live)
-    inventory = known.inventory.intending([step.manifest for step in found.writes if step.manifest])
+    inventory = noted(found, tried)
     for step in found.steps:
         if step.action in WRITES and step.manifest:
             after[step.key] = live(to_apply(step.manifest, known, scope), None)

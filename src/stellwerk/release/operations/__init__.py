@@ -1,0 +1,1 @@
+"""Operations: runs of up, update, down and rollback, recorded before they act and resumed after a restart."""
