@@ -177,16 +177,22 @@ def _without_null(schema: JsonObject) -> JsonObject:
 
 
 def _tidy(schema: Any) -> Any:
-    """Put in what stands in `x-replace`, and drop the titles that repeat the names."""
+    """Put in what stands in `x-replace`, drop titles that repeat the names, and list what is `x-required`: what
+    may be missing for the decoder only, so that its absence is refused in published words."""
     if isinstance(schema, list):
         return [_tidy(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
+    demanded = [name for name, part in schema.get("properties", {}).items() if "x-required" in part]
+    if demanded:
+        schema = {**schema, "required": [*schema.get("required", ()), *demanded]}
     if "x-replace" in schema:
         kept = {key: schema[key] for key in ("description", "examples") if key in schema}
         return {**kept, **schema["x-replace"]}
     return {
-        key: _tidy(value) for key, value in schema.items() if not (key == "title" and isinstance(value, str))
+        key: _tidy(value)
+        for key, value in schema.items()
+        if key != "x-required" and not (key == "title" and isinstance(value, str))
     }
 
 

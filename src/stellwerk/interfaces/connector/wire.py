@@ -114,7 +114,7 @@ class VersionDetail(VersionRow):
 
 
 class SetWeight(Wire):
-    weight: Weight | UnsetType = UNSET
+    weight: Annotated[Weight | UnsetType, Meta(extra_json_schema={"x-required": True})] = UNSET
 
 
 class WeightSet(Wire):
