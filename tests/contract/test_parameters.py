@@ -10,6 +10,7 @@ from stellwerk.database.database import Database
 from stellwerk.journal.service import Journal
 from stellwerk.release.application.application import Application
 from stellwerk.release.parameters import store as stores
+from stellwerk.release.parameters.checking import LARGEST
 from stellwerk.release.parameters.model import (
     InstanceExists,
     InvalidInstance,
@@ -18,7 +19,7 @@ from stellwerk.release.parameters.model import (
     UnknownInstance,
     UnknownVersion,
 )
-from stellwerk.release.parameters.service import LARGEST, Parameters
+from stellwerk.release.parameters.service import Parameters
 from stellwerk.release.parameters.store import DatabaseStore, History
 from stellwerk.settings import JournalSettings
 from stellwerk.trust.principal import LOCAL

@@ -8,10 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
-
-from stellwerk.release.application.schema import BUILT_IN
-from stellwerk.release.parameters.definition import definition
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 _STARTER = files("stellwerk.cli") / "starter"
@@ -42,6 +38,12 @@ def init(
 
 def starter(name: str, services: list[str]) -> Iterator[tuple[str, str]]:
     """List the files of a starter application: their paths and what is in them."""
+    # Loaded here: they would cost every other command's start.
+    import yaml
+
+    from stellwerk.release.application.schema import BUILT_IN
+    from stellwerk.release.parameters.definition import definition
+
     yield "main.py", _text("main.py.txt", application=name)
     for file in ("stellwerk.yaml", "requirements.yaml"):
         yield f"manifests/{file}", _text(file, application=name)

@@ -8,7 +8,7 @@ import pytest
 
 from stellwerk.release.application.reading import load
 from stellwerk.release.objects import Manifest
-from stellwerk.release.parameters.service import violations
+from stellwerk.release.parameters.checking import violations
 from stellwerk.release.rendering.rendering import AppInfo, render
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "guestbook"

@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
-
 from stellwerk.release.application.application import Application
-from stellwerk.release.application.schema import BUILT_IN, Schema, Violation
+from stellwerk.release.application.schema import BUILT_IN, Violation
+from stellwerk.release.parameters.checking import violations
 from stellwerk.release.parameters.merging import effective, merge, service_view
 from stellwerk.release.parameters.model import (
     DEFAULT_INSTANCE,
@@ -30,8 +29,6 @@ from stellwerk.release.parameters.store import History, ParameterStore
 from stellwerk.release.spelling import did_you_mean
 from stellwerk.trust.principal import Principal
 
-LARGEST = 256 * 1024
-"""Bytes of one document: far below what the API server takes of a custom resource."""
 LONGEST_WHY = 1_000
 _TRIES = 5
 _INSTANCE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
@@ -195,30 +192,3 @@ def checked_instance(name: str) -> str:
     if not _INSTANCE.match(name):
         raise InvalidInstance(f"{name!r} cannot be an instance: up to 63 of a-z, 0-9 and - are allowed")
     return name
-
-
-def violations(application: Application, spec: Any) -> list[Violation]:
-    """List what is wrong with a document, laid over the application's defaults."""
-    if shape := _misshapen(spec):
-        return shape
-    size = len(msgspec.json.encode(spec))
-    if size > LARGEST:
-        return [Violation("the document", f"has {size} bytes, {LARGEST} are allowed")]
-    return list(Schema(application.schema or BUILT_IN).violations(effective(application, spec)))
-
-
-def _misshapen(spec: Any) -> list[Violation]:
-    """List what cannot be laid over anything, whatever a schema says."""
-    if not isinstance(spec, Mapping):
-        return [Violation("the document", "is not an object", "type")]
-    found = [
-        Violation(name, "is not an object", "type")
-        for name in ("global", "services")
-        if not isinstance(spec.get(name), Mapping | None)
-    ]
-    services = spec.get("services")
-    return found + [
-        Violation(f"services.{name}", "is not an object", "type")
-        for name, value in (services.items() if isinstance(services, Mapping) else ())
-        if not isinstance(value, Mapping | None)
-    ]
