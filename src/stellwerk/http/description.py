@@ -177,8 +177,8 @@ def _without_null(schema: JsonObject) -> JsonObject:
 
 
 def _tidy(schema: Any) -> Any:
-    """Put in what stands in `x-replace`, drop titles that repeat the names, and list what is `x-required`: what
-    may be missing for the decoder only, so that its absence is refused in published words."""
+    """Put in what stands in `x-replace`, drop titles that repeat the names, and list what is `x-required`:
+    what may be missing for the decoder only, so that its absence is refused in published words."""
     if isinstance(schema, list):
         return [_tidy(part) for part in schema]
     if not isinstance(schema, dict):
