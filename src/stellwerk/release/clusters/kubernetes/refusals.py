@@ -73,8 +73,11 @@ def failure_of(status: int, body: bytes, what: str, retry_after_s: float | None 
 
 
 def is_race(status: int, body: bytes) -> bool:
-    """Whether only somebody else was faster, and another try may succeed."""
-    return status == 409 and b"FieldManagerConflict" not in body and b"Precondition failed" not in body
+    """Whether only somebody else was faster, and another try may succeed.
+
+    Not where another manager's fields are in the way, or where the object is another one than was meant.
+    """
+    return status == 409 and b"FieldManagerConflict" not in body and b"recondition" not in body
 
 
 def _reason(status: int, message: str, causes: list[Any]) -> RefusalReason:

@@ -189,6 +189,9 @@ class Transport:
                 limit=0, ssl=self._access.tls or False, socket_factory=_probed_socket, keepalive_timeout=60
             )
             self._opened = aiohttp.ClientSession(connector=connector)
+            # The library repeats some calls by itself and does not say so: a deletion that was done by the
+            # first of two would look like one of nothing. There is no public way to stop it.
+            self._opened._retry_connection = False
         return self._opened
 
 
