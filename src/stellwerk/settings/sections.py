@@ -91,7 +91,7 @@ class AccessSettings:
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose `X-Forwarded-…` headers are believed; none by default. With any, no listener is open."""
     certificate_header: str | None = None
-    """Header in which a trusted proxy forwards the client certificate that it has verified, say `Client-Cert`;
+    """Header in which a trusted proxy forwards the client certificate that it verified, say `Client-Cert`;
     unset, none is believed. The proxy must overwrite the header where a client sends it."""
     key_last_used_s: float = 60.0
     """How often the last use of a key is written at most."""
