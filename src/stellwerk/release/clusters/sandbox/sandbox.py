@@ -25,6 +25,8 @@ from stellwerk.release.objects import Body, Key, key_of
 
 VERSION = "v1.29.0-sandbox"
 NAMESPACES = ("default", "kube-system")
+EMPTYING_S = 0.1
+"""How long a namespace is being deleted at least."""
 START_S = 0.3
 """Between the making of a pod and its readiness: long enough to be seen, short enough for tests."""
 
@@ -87,6 +89,8 @@ class Sandbox:
         key = key_of(body)
         if not info.namespaced and key.namespace:
             raise Refused("invalid", f"{key.kind} has no namespace", 400)
+        if info.namespaced and not key.namespace:
+            raise Refused("invalid", f"{key.kind} needs a namespace", 400)
         live = self._objects.get(key)
         admit(self._objects, key, live, body)
         merged = merging.apply(live, self._owners.get(key, {}), body, manager, force=force)
@@ -187,14 +191,28 @@ class Sandbox:
             self._due = None
 
     def _delete(self, key: Key, live: Body, *, orphan: bool) -> None:
-        if live["metadata"].get("finalizers"):
-            marked = live["metadata"] | {"deletionTimestamp": _now()}
-            self._put(key, self._stamped(live | {"metadata": marked}, live))
+        namespace = key.kind == "Namespace"
+        if namespace or live["metadata"].get("finalizers"):
+            marked = live | {"metadata": live["metadata"] | {"deletionTimestamp": _now()}}
+            marked |= {"status": {"phase": "Terminating"}} if namespace else {}
+            self._put(key, self._stamped(marked, live))
+        else:
+            self._drop(key)
+        if namespace:
+            asyncio.get_running_loop().call_later(EMPTYING_S, self._finish_namespace, key)
+        elif key in self._objects:
             return
-        self._drop(key)
         if not orphan:
             for other in self._dependents(key, live["metadata"]["uid"]):
-                self._delete(other, self._objects[other], orphan=False)
+                if (body := self._objects.get(other)) is not None:  # not gone with another of them
+                    self._delete(other, body, orphan=False)
+
+    def _finish_namespace(self, key: Key) -> None:
+        """Let a namespace go when nothing is left in it."""
+        if any(other.namespace == key.name for other in self._objects):
+            asyncio.get_running_loop().call_later(EMPTYING_S, self._finish_namespace, key)
+        elif key in self._objects:
+            self._drop(key)
 
     def _dependents(self, key: Key, uid: str) -> Sequence[Key]:
         """List what goes with an object: what it made, or what is in it."""
