@@ -228,7 +228,7 @@ class Sandbox:
         self._objects[key] = body
         if key.kind == "CustomResourceDefinition" and known is None:
             self._infos += defined_by(body)
-        self._tell("added" if known is None else "modified", key, body)
+        self._tell(key, known, body)
 
     def _drop(self, key: Key) -> None:
         body = self._objects.pop(key)
@@ -237,12 +237,17 @@ class Sandbox:
             gone = {info.kind for info in defined_by(body)}
             group = body["spec"]["group"]
             self._infos = [one for one in self._infos if one.group != group or one.kind not in gone]
-        self._tell("deleted", key, body)
+        self._tell(key, body, None)
 
-    def _tell(self, change: ChangeType, key: Key, body: Body) -> None:
+    def _tell(self, key: Key, before: Body | None, after: Body | None) -> None:
+        """Tell watches; what loses the labels that one asks for counts as deleted there."""
         for wanted, queue in self._watches:
-            if wanted.has(key, body):
-                queue.put_nowait(Changed(change, body))
+            had = before is not None and wanted.has(key, before)
+            if after is not None and wanted.has(key, after):
+                change: ChangeType = "modified" if had else "added"
+                queue.put_nowait(Changed(change, after))
+            elif had:
+                queue.put_nowait(Changed("deleted", after or before or {}))
         self._look_again(0.0)
 
     def _look_again(self, in_s: float) -> None:
