@@ -6,9 +6,10 @@ from collections import Counter
 import pytest
 
 from stellwerk.database.database import Database, open_database
-from stellwerk.settings import DatabaseSettings
+from stellwerk.settings import DatabaseSettings, WorkSettings
 from stellwerk.trust.principal import LOCAL
-from stellwerk.work.leasing import lease_heads, waiting_queues
+from stellwerk.work.lease import terms_of
+from stellwerk.work.leasing import Beginning, lease_heads, waiting_queues
 from stellwerk.work.matching import Attributes
 from stellwerk.work.states import State
 from stellwerk.work.task import Holder, Waiting
@@ -200,3 +201,28 @@ async def test_distribution_is_counted(queue: Queue) -> None:
     stats = await queue.work.stats()
     assert (stats.distributed, stats.distribution_us, stats.active) == (2, 4_000_000, 2)
     assert stats.queue_sizes == {"urgent": 0, "critical": 0, "high": 0, "normal": 0, "low": 0}
+
+
+async def test_a_task_of_who_will_not_say_so_has_begun_with_its_lease(queue: Queue) -> None:
+    once = await queue.submit(repeatable=False, asks={"agent": "anna"}, timeout_us=5_000_000)
+    other = await queue.submit(asks={"agent": "bert"})
+    now_us = queue.clock.now_us()
+    beginning = Beginning(lambda holder: holder == ANNA, terms_of(WorkSettings()))
+
+    def choose(waiting: Waiting) -> Holder:
+        return ANNA if waiting.target_group == "anna" else BERT
+
+    queues = [key for key, _ in await queue.database.read(waiting_queues)]
+    found = await queue.database.write(
+        lambda: lease_heads(queues, 10, choose, now_us=now_us, ack_deadline_us=1, beginning=beginning)
+    )
+    given = {one.task_id: (one.state, one.lease_expires_at) for one in found.assignments}
+    assert given == {once: (State.RUNNING, now_us + 5_000_000), other: (State.LEASED, now_us + 1)}
+    task = await queue.task(once)
+    assert (task.state, task.started_at, task.attempt) == (State.RUNNING, now_us, 1)
+    assert (await queue.task(other)).started_at is None
+    counted = await queue.database.counters("state.")
+    assert (counted["state.queued"], counted["state.leased"], counted["state.running"]) == (0, 1, 1)
+    # It never got there, so it has not begun, although it may run only once.
+    await queue.work.hand_back_all(found.assignments)
+    assert (await queue.task(once)).state is State.QUEUED

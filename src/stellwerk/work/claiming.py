@@ -76,6 +76,8 @@ class Claimers:
         self, holder: Holder, attributes: Attributes, limit: int, wait_s: float
     ) -> list[Assignment]:
         """Lease up to `limit` tasks; wait up to `wait_s` for the first."""
+        if wait_s <= 0 and not self._waiting.named(holder.group) and not self._waiting.shared():
+            return []  # Most heartbeats ask, and nothing waits.
         claimer = _Claimer(next(self._numbers), holder, attributes)
         ends_at = asyncio.get_running_loop().time() + wait_s
         got: list[Assignment] = []

@@ -33,7 +33,8 @@ from stellwerk.settings import WorkSettings
 from stellwerk.work.backlog import Backlog
 from stellwerk.work.balancing.strategy import Roster
 from stellwerk.work.choosing import Choice
-from stellwerk.work.leasing import LeasedHeads, lease_heads
+from stellwerk.work.lease import terms_of
+from stellwerk.work.leasing import Beginning, LeasedHeads, lease_heads
 from stellwerk.work.rosters import Place
 from stellwerk.work.seats import Seats
 from stellwerk.work.task import Assignment, Holder, Waiting
@@ -65,6 +66,7 @@ class LeaseHeads(Protocol):
         *,
         now_us: int,
         ack_deadline_us: int,
+        beginning: Beginning | None,
     ) -> Unit[LeasedHeads]: ...
 
 
@@ -91,6 +93,7 @@ class Dispatcher:
         self._settings = settings
         self._leased = leased
         self._lease = lease
+        self._beginning = Beginning(self._begins, terms_of(settings))
         self._backlog = Backlog(seats.narrowest)
         self.loop = Loop("work.dispatch", self._run, finishes=True)
         waiting.on_flag(self.flag)
@@ -188,7 +191,12 @@ class Dispatcher:
             choice.choose,
             now_us=self._clock.now_us(),
             ack_deadline_us=int(self._settings.ack_deadline_s * MICROSECONDS),
+            beginning=self._beginning,
         )
+
+    def _begins(self, holder: Holder) -> bool:
+        seat = self._seats.get(holder)
+        return seat is not None and seat.begins()
 
     def _put_back(
         self, queue_keys: Iterable[str], choice: Choice, found: LeasedHeads | None, limit: int

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heapreplace
+from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from stellwerk.database.unit import Many, PerEngine, Row, Sql, Unit, Value
 from stellwerk.journal.event import Event, Retention
 from stellwerk.journal.store import append_many
 from stellwerk.work.counting import QUEUED_COUNTER, STATE_COUNTER, add_up
 from stellwerk.work.events import event_data
+from stellwerk.work.lease import Terms, running_until
 from stellwerk.work.states import State
 from stellwerk.work.task import Assignment, Holder, Waiting
 
@@ -32,6 +35,7 @@ _LEASE = """
 UPDATE tasks SET state = 'leased', reason = NULL, attempt = attempt + 1, fence = fence + 1, leased_at = $2,
 started_at = NULL, lease_expires_at = $3, holder_group = $4, holder_instance = $5, progress = NULL,
 progress_note = NULL WHERE task_id = $1"""
+_LEASE_BEGUN = _LEASE.replace("'leased'", "'running'").replace("started_at = NULL", "started_at = $2")
 
 # One index look-up for each queue, however many tasks wait in it.
 _WAITING = """
@@ -57,6 +61,13 @@ _STILL_READY = PerEngine(
 _BEFORE_ALL = -(2**63)
 
 
+class Beginning(NamedTuple):
+    """Whose tasks count as begun when they are leased, because nobody will say that they are."""
+
+    begins: Callable[[Holder], bool]
+    terms: Terms
+
+
 class LeasedHeads(msgspec.Struct, frozen=True, gc=False):
     """What one look at the heads of some queues gave."""
 
@@ -73,6 +84,7 @@ def lease_heads(
     *,
     now_us: int,
     ack_deadline_us: int,
+    beginning: Beginning | None = None,
 ) -> Unit[LeasedHeads]:
     """Lease the first ready tasks of these queues, in rank order over all of them, to the holders that are
     chosen.
@@ -81,8 +93,7 @@ def lease_heads(
     that is tried again calls it again, so it works on a snapshot of its own. None says that nobody can take
     from this queue now: the unit leaves the queue at that. At most `limit` tasks are leased.
     """
-    leased: list[tuple[Row, Holder]] = []
-    assignments: list[Assignment] = []
+    leased: list[tuple[Row, Assignment]] = []
     heads = _Heads(limit, len(queue_keys))
     expires_at = now_us + ack_deadline_us
     yield from heads.open(queue_keys)
@@ -96,12 +107,16 @@ def lease_heads(
         if holder is None:
             heads.leave()
             continue
-        leased.append((row, holder))
-        assignments.append(_assignment_of(row, holder, expires_at))
+        assignment = _assignment_of(row, holder, expires_at)
+        if beginning is not None and beginning.begins(holder):
+            until = running_until(now_us, now_us, assignment.timeout_us, beginning.terms)
+            assignment = replace(assignment, state=State.RUNNING, lease_expires_at=until)
+        leased.append((row, assignment))
         yield from heads.advance(more=len(leased) < limit)
     if leased:
-        yield from _write_leases(leased, now_us, expires_at)
+        yield from _write_leases(leased, now_us)
     ended = [queue_key for queue_key in heads.ended() if queue_key not in heads.overdue]
+    assignments = [assignment for _, assignment in leased]
     return LeasedHeads(assignments, (yield from _drained(ended)) if ended else ended)
 
 
@@ -110,9 +125,9 @@ def lease_one(task_id: str, holder: Holder, *, now_us: int, ack_deadline_us: int
     rows = yield Sql(_ONE, (task_id,))
     if not rows or (rows[0][14] is not None and rows[0][14] <= now_us):
         return None
-    expires_at = now_us + ack_deadline_us
-    yield from _write_leases([(rows[0], holder)], now_us, expires_at)
-    return _assignment_of(rows[0], holder, expires_at)
+    assignment = _assignment_of(rows[0], holder, now_us + ack_deadline_us)
+    yield from _write_leases([(rows[0], assignment)], now_us)
+    return assignment
 
 
 def waiting_queues() -> Unit[list[tuple[str, int]]]:
@@ -210,28 +225,33 @@ def _assignment_of(row: Row, holder: Holder, expires_at: int) -> Assignment:
     )
 
 
-def _write_leases(leased: Sequence[tuple[Row, Holder]], now_us: int, expires_at: int) -> Unit[None]:
-    rows: list[tuple[Value, ...]] = []
+def _write_leases(leased: Sequence[tuple[Row, Assignment]], now_us: int) -> Unit[None]:
+    rows: dict[str, list[tuple[Value, ...]]] = {}
     events: list[Event] = []
-    amounts = {
-        STATE_COUNTER[State.QUEUED]: -len(leased),
-        STATE_COUNTER[State.LEASED]: len(leased),
-        "work.distributed": len(leased),
-    }
+    amounts = {STATE_COUNTER[State.QUEUED]: -len(leased), "work.distributed": len(leased)}
     waited_us = 0
-    for row, (group, instance) in leased:
-        rows.append((row[1], now_us, expires_at, group, instance))
-        events.append(_event_of(row, group, instance))
+    for row, assignment in leased:
+        group, instance = assignment.holder
+        begun = assignment.state is State.RUNNING
+        written = (row[1], now_us, assignment.lease_expires_at, group, instance)
+        rows.setdefault(_LEASE_BEGUN if begun else _LEASE, []).append(written)
+        events.append(_event_of("task.leased", row, assignment))
+        if begun:
+            events.append(_event_of("task.started", row, assignment))
+        state = STATE_COUNTER[assignment.state]
+        amounts[state] = amounts.get(state, 0) + 1
         counter = QUEUED_COUNTER[row[4]]
         amounts[counter] = amounts.get(counter, 0) - 1
         if row[8] == 0:
             waited_us += max(0, now_us - max(row[5], row[16] or 0))
     amounts["work.distribution_us"] = waited_us
-    yield Many(_LEASE, rows)
+    for text, some in rows.items():
+        yield Many(text, some)
     yield from append_many(events, now_us)
     yield from add_up(amounts)
 
 
-def _event_of(row: Row, group: str, instance: str) -> Event:
-    data = event_data(row[8] + 1, row[9] + 1, instance, None)
-    return Event("task.leased", Retention.TASK, group, row[1], row[17], row[18], data)
+def _event_of(kind: str, row: Row, assignment: Assignment) -> Event:
+    group, instance = assignment.holder
+    data = event_data(assignment.attempt, assignment.fence, instance, None)
+    return Event(kind, Retention.TASK, group, row[1], row[17], row[18], data)

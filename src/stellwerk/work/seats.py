@@ -33,6 +33,10 @@ _CHUNK = 16
 """Holders that a new strategy meets before others get their turn: some milliseconds for a ring."""
 
 
+def _acknowledges() -> bool:
+    return False
+
+
 class Channel(Protocol):
     """The way to a connected holder: a WebSocket or a pusher. Never blocks, never raises."""
 
@@ -69,6 +73,8 @@ class Seat:
     """Average run time so far; None or 0 mean unknown."""
     load: Mapping[str, float] = field(default_factory=dict)
     """Load as last reported."""
+    begins: Callable[[], bool] = _acknowledges
+    """Whether what it is given counts as begun from then on: it will not say that it begins."""
 
 
 class SeatFigures(NamedTuple):

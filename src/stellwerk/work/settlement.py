@@ -30,7 +30,7 @@ class Settlement:
 
     async def hand_back_all(self, assignments: Sequence[Assignment]) -> None:
         """Give back what could not be handed over; leases that have ended meanwhile are left alone."""
-        asked = [self.ask(HandedBack(one.holder, one.task_id, one.fence)) for one in assignments]
+        asked = [self.ask(HandedBack(one.holder, one.task_id, one.fence, unsent=True)) for one in assignments]
         for future in asked:
             try:
                 await future

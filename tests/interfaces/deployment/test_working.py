@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from stellwerk.interfaces.deployment.credentials import Credentials
+from stellwerk.interfaces.deployment.delivering import Delivery
 from support.machines import Agent, Machines
 
 RUN = {"taskType": "docker.run", "payload": {"image": "app@sha256:1"}}
@@ -510,6 +512,47 @@ async def test_agent_that_knows_only_the_published_frames_is_sent_a_task_once(ma
         assert (await task(machines, task_id))["status"] == "running"
         done = await post(agent, task_id, "complete", {"success": True, "result": {"containerId": "c"}})
         assert done.status == 200
+
+
+async def test_stop_goes_out_behind_the_delivery_that_is_under_way(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+):
+    agent = await machines.agent()
+    resolve, asked, may_go_on = Credentials.resolve, asyncio.Event(), asyncio.Event()
+
+    async def resolve_slowly(self: Credentials, task_id: str, requirements: str) -> dict[str, str]:
+        asked.set()
+        await may_go_on.wait()
+        return await resolve(self, task_id, requirements)
+
+    monkeypatch.setattr(Credentials, "resolve", resolve_slowly)
+    async with agent.caller.stream(f"{agent.path}/task-stream", protocols=()) as stream:
+        await stream.begun()
+        task_id = await submit(machines, agent, **RUN)
+        await asyncio.wait_for(asked.wait(), 5)
+        cancelled = await machines.open.good("POST", f"/api/v1/tasks/{task_id}/cancel")
+        may_go_on.set()
+        heard = [(await stream.hear())["type"] for _ in range(2)]
+        assert (cancelled["status"], heard) == ("cancelling", ["task_assigned", "task_cancelled"])
+
+
+async def test_begun_task_that_could_not_be_made_ready_is_given_again(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+):
+    agent = await machines.agent()
+    deliver, faults = Delivery.deliver, [RuntimeError("disk")]
+
+    async def fail_once(self: Delivery, assignment: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return await deliver(self, assignment)
+
+    monkeypatch.setattr(Delivery, "deliver", fail_once)
+    async with agent.caller.stream(f"{agent.path}/task-stream", protocols=()) as stream:
+        await stream.begun()
+        task_id = await submit(machines, agent, **RUN, idempotent=False)
+        given = (await stream.hear("task_assigned"))["task"]
+        assert (given["taskId"], given["attempt"], faults) == (task_id, 1, [])
 
 
 async def test_pong_is_a_sign_of_life(machines: Machines):

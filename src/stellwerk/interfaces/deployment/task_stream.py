@@ -8,7 +8,8 @@ not ends as lost in its time. Without `hello` the deadlines decide. Heartbeats g
 stream stands, so its end shortens no lease.
 
 An agent that neither asked for the subprotocol nor said `hello` knows only the published frames, and
-acknowledges nothing: what it is sent counts as begun before it leaves. A pong is a sign of life like a
+acknowledges nothing: what it is sent counts as begun when it is leased, which saves it a commit of its own. A
+stop goes out behind the delivery that may be under way. A pong is a sign of life like a
 heartbeat; nothing else on the stream is.
 
 Close codes: 4400 too many faulty messages, 4401 the certificate has ended, 4403 the agent was removed, 4408
@@ -123,7 +124,11 @@ class TaskStream:
 
     def cancel(self, task_id: str, fence: int, reason: str | None) -> None:
         """Ask the agent to stop one attempt; its protocol has no word for why."""
-        self.put(frames.TaskCancelled(task_id=task_id))
+        self._duplex.begin(task_id, lambda: self._stop(task_id))
+
+    def begins(self) -> bool:
+        """Tell whether what is delivered counts as begun: the agent will not say that it begins."""
+        return not self._acknowledges
 
     # The connection
 
@@ -216,10 +221,7 @@ class TaskStream:
         if lease.state is State.LEASED:
             await self._send_task(lease)
         elif lease.repeatable:
-            try:
-                await self._work.hand_back(self.holder, lease.task_id, lease.fence)
-            except (WorkRefused, DatabaseUnavailable) as error:
-                log.info("a lost lease could not be given back", task=lease.task_id, detail=str(error))
+            await self._give_back(lease, unsent=False)
         # What has begun and may not be repeated ends as lost when its lease does.
 
     async def _ended(self, task_id: str) -> None:
@@ -235,11 +237,23 @@ class TaskStream:
         try:
             task = await self._delivery.deliver(assignment)
         except Exception as error:
-            # Not begun, so the acknowledgement deadline gives it out again.
             log.warning("a task could not be delivered", task=assignment.task_id, detail=str(error))
+            if assignment.state is State.RUNNING:
+                await self._give_back(assignment, unsent=True)
+            # What is not begun, the acknowledgement deadline gives out again.
             return
-        if task is not None and (self._acknowledges or await self._begun(assignment)):
+        begun = self._acknowledges or assignment.state is State.RUNNING
+        if task is not None and (begun or await self._begun(assignment)):
             self.put(frames.TaskAssigned(task=task))
+
+    async def _stop(self, task_id: str) -> None:
+        self.put(frames.TaskCancelled(task_id=task_id))
+
+    async def _give_back(self, lease: Assignment, *, unsent: bool) -> None:
+        try:
+            await self._work.hand_back(self.holder, lease.task_id, lease.fence, unsent=unsent)
+        except (WorkRefused, DatabaseUnavailable) as error:
+            log.info("a lease could not be given back", task=lease.task_id, detail=str(error))
 
     async def _begun(self, assignment: Assignment) -> bool:
         """Begin a task for an agent that will not say that it does; tell whether it still may."""

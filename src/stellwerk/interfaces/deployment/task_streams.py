@@ -125,6 +125,7 @@ class TaskStreams:
             failed=instance.failed,
             response_ms=instance.response_ms,
             load=instance.load,
+            begins=stream.begins,
         )
 
     def _revoked(self, agent_id: str) -> None:
