@@ -33,8 +33,11 @@ from stellwerk.database.sqlite_group import Group, Handed, Outcome, give_up
 from stellwerk.database.sqlite_thread import Worker
 from stellwerk.database.unit import Unit
 
-OPEN_S = 0.003
-"""A transaction on the event loop takes no further unit after so long; what still waits is the next one's."""
+TURN_S = 0.003
+"""In one turn of the event loop no further unit is begun after so long."""
+OPEN_S = 0.02
+"""A transaction on the event loop takes no further unit after so long. Under load only, because without it a
+turn brings nothing; half of it costs a tenth of the throughput, and 3 ms a fifth (measured)."""
 
 
 class Bounds(NamedTuple):
@@ -102,19 +105,19 @@ class Writer:
 
     def _run_here(self, group: Group, until: float) -> None:
         """Run what waits; come again, unless there was nothing or it is enough."""
-        waiting, before = self._waiting, len(group)
+        waiting, before, most = self._waiting, len(group), self._bounds.group
+        now = time.monotonic()
+        turn_ends = now + TURN_S
         try:
-            while waiting and not waiting[0].aside and len(group) < self._bounds.group:
+            while waiting and not waiting[0].aside and len(group) < most and now < turn_ends:
                 handed = waiting.popleft()
                 outcome = group.run(handed)
                 if handed.ran is not None and outcome is not None and outcome.error is None:
                     handed.ran(outcome.answer)
-                if time.monotonic() > until:
-                    break
-            else:
-                if len(group) > before:
-                    self._loop.call_soon(self._run_here, group, until)
-                    return
+                now = time.monotonic()
+            if before < len(group) < most and now < until:
+                self._loop.call_soon(self._run_here, group, until)
+                return
             group.complete()
         # Whatever happened, the callers must be told.
         except BaseException as error:

@@ -22,6 +22,8 @@ Message = dict[str, Any]
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _ELSEWHERE = frozenset({b"connection", b"transfer-encoding"})
 """Headers of answers that the server must know of."""
+_COPIED_BYTES = 65_536
+"""Larger bodies are handed over beside the head instead of being copied behind it."""
 
 
 class Cycle(RequestResponseCycle):
@@ -50,7 +52,10 @@ class Cycle(RequestResponseCycle):
                 self.transport.write(head)
             await super().send(message)
         elif not self.disconnected:
-            self.transport.write(head + body)
+            if len(body) > _COPIED_BYTES:
+                self.transport.writelines((head, body))
+            else:
+                self.transport.write(head + body)
             self.response_complete = True
             self.message_event.set()
             if not self.keep_alive:  # The server stops.

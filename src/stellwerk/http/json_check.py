@@ -16,6 +16,9 @@ import msgspec
 WHITESPACE = " \t\n\r"
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 ALL_SQUARE = bytes.maketrans(b"{}", b"[]")
+_SMALL_BYTES = 4_096
+"""Larger bodies are not built up for a check."""
+_parse = msgspec.json.Decoder().decode
 HALF_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -36,6 +39,8 @@ def check_json(body: bytes, depth_limit: int) -> None:
     # Every level has an opening bracket, so few brackets prove a small depth; this settles nearly all bodies.
     if body.count(b"[") + body.count(b"{") > depth_limit and is_deeper(body, depth_limit):
         raise InvalidJson(f"The JSON is nested deeper than {depth_limit} levels")
+    if len(body) < _SMALL_BYTES and _is_plain(body):
+        return
     try:
         end = _scan(text, 0)[1]
     except StopIteration as error:
@@ -50,6 +55,26 @@ def check_json(body: bytes, depth_limit: int) -> None:
         raise InvalidJson(f"The body is not valid JSON: something follows the value at character {end}")
     if HALF_SURROGATE.search(body):
         _check_surrogates(body)
+
+
+def _is_plain(body: bytes) -> bool:
+    """Tell whether a body is strict at a glance, at a third of the scanner's time.
+
+    Every key has a colon. So where the fast parser finds as many keys as there are colons, no key stood twice
+    (it would have been found once) and no string has a colon. Whatever else is for the scanner to judge.
+    """
+    try:
+        value = _parse(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    keys, values = 0, [value]
+    for one in values:
+        if type(one) is dict:
+            keys += len(one)
+            values += one.values()
+        elif type(one) is list:
+            values += one
+    return keys == body.count(b":")
 
 
 def is_deeper(body: bytes, limit: int) -> bool:

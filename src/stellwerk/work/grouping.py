@@ -25,11 +25,12 @@ class Grouper(Generic[R, A]):
     """Gathers requests and hands them to `handle`; see the module."""
 
     def __init__(
-        self, handle: Handle[R, A], *, most: int = 64, under_way: int = 2, apart_s: float = 0.0
+        self, handle: Handle[R, A], *, most: int = 64, under_way: int = 16, apart_s: float = 0.0
     ) -> None:
         """`most` bounds a group, `under_way` the groups at once; groups begin at least `apart_s` apart.
 
-        64 tasks hold up the event loop for some milliseconds; more of them are hardly cheaper.
+        64 tasks hold up the event loop for some milliseconds; more of them are hardly cheaper. Several groups
+        under way share a commit; with few, those who gather wait for one more.
         """
         self._handle = handle
         self._most = most

@@ -113,3 +113,20 @@ def test_whatever_passes_is_read_by_the_decoder_of_the_handlers(body: bytes) -> 
     except InvalidJson:
         return
     msgspec.json.decode(body)
+
+
+KEYS = st.sampled_from(["a", "b", ":", "a:b", '"', "\\"])
+MEMBERS = st.lists(st.tuples(KEYS, KEYS | st.integers()), max_size=4)
+
+
+@given(st.lists(MEMBERS, min_size=1, max_size=3))
+def test_keys_that_stand_twice_are_found_whatever_stands_beside_them(objects: list[Any]) -> None:
+    def written(members: list[tuple[str, Any]]) -> str:
+        return "{" + ",".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in members) + "}"
+
+    body = f"[{','.join(map(written, objects))}]".encode()
+    if all(len(dict(members)) == len(members) for members in objects):
+        check_json(body, LIMIT)
+    else:
+        with pytest.raises(InvalidJson, match="stands twice"):
+            check_json(body, LIMIT)
