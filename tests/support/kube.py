@@ -98,6 +98,11 @@ async def until_health(
     return last
 
 
+async def until_reason(cluster: Cluster, body: Body, code: str) -> Health:
+    """Wait until this is why an object is not well; on a busy node another one may be told before."""
+    return await until_health(cluster, body, lambda one: one.reason is not None and one.reason.code == code)
+
+
 async def until_gone(cluster: Cluster, body: Body, *, within_s: float = 60.0) -> None:
     """Wait until an object is not there any more."""
     namespace = body["metadata"].get("namespace")

@@ -5,7 +5,7 @@ import pytest
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.clusters.kinds import Kind
 from stellwerk.release.objects import Body
-from support.kube import MANAGER, deployment, until_gone, until_health, until_quota_counts
+from support.kube import MANAGER, deployment, until_gone, until_health, until_quota_counts, until_reason
 
 ENV_FROM = {"envFrom": [{"configMapRef": {"name": "absent"}}]}
 SECRET = {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "absent", "key": "a"}}}]}
@@ -39,10 +39,10 @@ async def test_fewer_replicas_leave_fewer_pods(cluster: Cluster, namespace: str)
 async def test_what_cannot_run_says_why(cluster: Cluster, namespace: str, container: Body, code: str) -> None:
     await cluster.apply(deployment(namespace, **container), manager=MANAGER)
 
-    found = await until_health(cluster, deployment(namespace), lambda one: one.reason is not None)
+    found = await until_reason(cluster, deployment(namespace), code)
 
     assert found.reason is not None
-    assert (found.reason.code, found.reason.object.kind) == (code, "Pod")
+    assert found.reason.object.kind == "Pod"
     if code != "Unschedulable":
         assert "absent" in found.reason.message
 

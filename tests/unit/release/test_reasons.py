@@ -206,6 +206,12 @@ def test_a_volume_that_cannot_be_mounted_says_what_is_missing() -> None:
     assert told(judge(stuck, events=mount, after_s=20)) == ("MissingSecret", True)
 
 
+def test_a_node_that_is_only_late_is_no_reason() -> None:
+    late = [event("FailedMount", "MountVolume.SetUp failed: failed to sync secret cache: timed out")]
+
+    assert judge(pod(waiting("ContainerCreating")), events=late) is None
+
+
 def test_no_node_is_certain_after_twenty_seconds() -> None:
     def stuck(message: str) -> Body:
         conditions = [

@@ -19,6 +19,8 @@ from stellwerk.release.reasons.reason import LogPlace, Reason, overdue
 HOPELESS_IMAGES = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 FAILED_PULLS = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"})
 FAILED_STARTS = frozenset({"CrashLoopBackOff", "RunContainerError", "CreateContainerError"})
+UNMOUNTED = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
+"""Those that say that the node is only late in reading a Secret (`failed to sync`) are left out."""
 ENOUGH = 2
 """Pulls or crashes after which chance is no explanation."""
 
@@ -176,7 +178,7 @@ def _unmounted(pod: Body, events: Sequence[Body], now: datetime) -> Reason | Non
     failed = [
         one
         for one in events
-        if one.get("reason") in {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"}
+        if one.get("reason") in UNMOUNTED and "failed to sync" not in one.get("message", "")
     ]
     named = [one for one in failed if missing(one.get("message", ""))]
     if not failed:
