@@ -89,7 +89,7 @@ def lease_heads(
     """Lease the first ready tasks of these queues, in rank order over all of them, to the holders that are
     chosen.
 
-    `choose` is called once per task, within the unit: on SQLite that is the writer's thread, and a unit
+    `choose` is called once per task, within the unit: on SQLite that may be a thread, and a unit
     that is tried again calls it again, so it works on a snapshot of its own. None says that nobody can take
     from this queue now: the unit leaves the queue at that. At most `limit` tasks are leased.
     """

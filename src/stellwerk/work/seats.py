@@ -1,7 +1,7 @@
 """Seats: the holders that are connected now, and how much each can still take.
 
-Theory of operation. All methods belong to the event loop, but a lease unit chooses holders on the database's
-thread. So the dispatcher borrows the figures for the length of one unit (`borrow`): until it gives them back
+Theory of operation. All methods belong to the event loop, but a lease unit may choose holders in the
+database's thread, or over several turns of the loop. So the dispatcher borrows the figures for the length of one unit (`borrow`): until it gives them back
 (`give_back`) the unit alone changes them, and whatever happens meanwhile (a holder connects, a task ends)
 waits in line and is applied afterwards in order. Who is connected (`get`) is never borrowed: the dispatcher
 asks again after the commit, and work for somebody who has left meanwhile is handed back.
