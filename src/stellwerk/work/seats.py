@@ -1,10 +1,11 @@
 """Seats: the holders that are connected now, and how much each can still take.
 
 Theory of operation. All methods belong to the event loop, but a lease unit may choose holders in the
-database's thread, or over several turns of the loop. So the dispatcher borrows the figures for the length of one unit (`borrow`): until it gives them back
-(`give_back`) the unit alone changes them, and whatever happens meanwhile (a holder connects, a task ends)
-waits in line and is applied afterwards in order. Who is connected (`get`) is never borrowed: the dispatcher
-asks again after the commit, and work for somebody who has left meanwhile is handed back.
+database's thread, and its commit takes turns of the loop in any case. So the dispatcher borrows the figures
+for the length of one unit (`borrow`): until it gives them back (`give_back`) the unit alone changes them, and
+whatever happens meanwhile (a holder connects, a task ends) waits in line and is applied afterwards in order.
+Who is connected (`get`) is never borrowed: the dispatcher asks again after the commit, and work for somebody
+who has left meanwhile is handed back.
 
 A holder's free capacity is its capacity less the leases that it holds, and those are kept by task and fence:
 a lease that ends twice is uncounted once.
