@@ -68,10 +68,15 @@ class Site:
         return said.out
 
     def background(self, *words: str) -> "subprocess.Popen[str]":
-        """Start a command and do not wait for it."""
+        """Start a command and do not wait for it. It can be interrupted, even where the tests cannot be
+        because a shell started them in the background."""
         environment = os.environ | {"STELLWERK_SERVER": self.server.url}
         return subprocess.Popen(
-            [PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+            ["env", "--default-signal=INT", PROGRAM, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
         )
 
     def join(self, name: str, *options: str, docker_host: str = "unix:///nonexistent") -> Process:
