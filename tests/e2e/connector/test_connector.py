@@ -195,6 +195,7 @@ def test_a_restart_goes_on_though_the_server_is_killed(lab: Lab, monkeypatch: py
 
 def test_the_last_one_that_takes_calls_is_not_restarted_unforced(lab: Lab) -> None:
     lab.weigh(v1=900, v2=0)
+    assert lab.ask("PATCH", f"/reasoners/{AGENT}", {"supervisor": {"kind": "shell"}})[0] == 200
     before = pids_of(lab)
     assert "last_healthy_instance" in lab.stellwerk("restart", AGENT, "1.0.0", code=1)
     assert pids_of(lab) == before
