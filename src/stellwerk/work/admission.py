@@ -14,7 +14,7 @@ from stellwerk.settings import WorkSettings
 from stellwerk.work.effects import Effects
 from stellwerk.work.forms import Forms
 from stellwerk.work.gauge import QueueGauge
-from stellwerk.work.grouping import Grouper
+from stellwerk.work.grouping import Grouper, groups_under_way
 from stellwerk.work.lifecycle import Change
 from stellwerk.work.refusals import TooManyForms, WorkRefused
 from stellwerk.work.requirements import read_form
@@ -34,7 +34,9 @@ class Admission:
         self._settings = settings
         self._clock = clock
         self._gauge = QueueGauge(database, settings.queue_limit)
-        self._submissions: Grouper[NewTask, Submitted] = Grouper(self._write)
+        self._submissions: Grouper[NewTask, Submitted] = Grouper(
+            self._write, under_way=groups_under_way(database.engine)
+        )
 
     async def start(self) -> None:
         """Learn how many tasks wait."""

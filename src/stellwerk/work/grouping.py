@@ -21,16 +21,24 @@ Handle = Callable[[Sequence[R]], Awaitable[Sequence[A | Exception]]]
 """Answers the requests in their order; an exception in the place of an answer is raised to that caller."""
 
 
+def groups_under_way(engine: str) -> int:
+    """Return how many groups at once suit an engine.
+
+    SQLite lets them share a commit, and with few those who gather wait for one more; on PostgreSQL each takes
+    a connection.
+    """
+    return 16 if engine == "sqlite" else 2
+
+
 class Grouper(Generic[R, A]):
     """Gathers requests and hands them to `handle`; see the module."""
 
     def __init__(
-        self, handle: Handle[R, A], *, most: int = 64, under_way: int = 16, apart_s: float = 0.0
+        self, handle: Handle[R, A], *, most: int = 64, under_way: int = 2, apart_s: float = 0.0
     ) -> None:
         """`most` bounds a group, `under_way` the groups at once; groups begin at least `apart_s` apart.
 
-        64 tasks hold up the event loop for some milliseconds; more of them are hardly cheaper. Several groups
-        under way share a commit; with few, those who gather wait for one more.
+        64 tasks hold up the event loop for some milliseconds; more of them are hardly cheaper.
         """
         self._handle = handle
         self._most = most

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.work.effects import Effects
-from stellwerk.work.grouping import Grouper
+from stellwerk.work.grouping import Grouper, groups_under_way
 from stellwerk.work.lease import Terms
 from stellwerk.work.lifecycle import Change
 from stellwerk.work.refusals import WorkRefused
@@ -22,7 +22,9 @@ class Settlement:
         self._effects = effects
         self._terms = terms
         self._clock = clock
-        self._messages: Grouper[Message, Change] = Grouper(self._write)
+        self._messages: Grouper[Message, Change] = Grouper(
+            self._write, under_way=groups_under_way(database.engine)
+        )
 
     def ask(self, message: Message) -> "asyncio.Future[Change]":
         """Return the future step; it is taken also if nobody waits for it. Fails as `settle_tasks` says."""
