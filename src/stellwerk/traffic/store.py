@@ -51,7 +51,10 @@ INSERT INTO traffic_options (group_id, sticky, concurrency, supervisor, metadata
 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (group_id) DO UPDATE SET sticky = excluded.sticky,
 concurrency = excluded.concurrency, supervisor = excluded.supervisor, metadata = excluded.metadata,
 updated_at = excluded.updated_at, updated_by = excluded.updated_by"""
-_DROP_OPTIONS = "DELETE FROM traffic_options WHERE group_id = $1"
+_DROP_OPTIONS = (
+    "DELETE FROM traffic_options WHERE group_id = $1"
+    " AND NOT EXISTS (SELECT 1 FROM fleet_groups WHERE group_id = $1)"
+)
 
 _STATUSES = {
     State.QUEUED: Status.QUEUED,
@@ -184,7 +187,7 @@ def write_options(group: str, options: Options, principal: str, now_us: int) -> 
 
 
 def drop_options(group: str) -> Unit[None]:
-    """Forget the options of an agent that is gone."""
+    """Forget the options of an agent that is gone, by the table: memory may lack one for a moment."""
     yield Sql(_DROP_OPTIONS, (group,))
 
 
