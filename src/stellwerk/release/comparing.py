@@ -9,11 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stellwerk.release.clusters.bookkeeping import BOOKKEEPING
 from stellwerk.release.objects import Body
 
-_SERVER = frozenset(
-    {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"}
-)
 _KEYS = ("name", "containerPort", "port", "mountPath", "key", "ip", "topologyKey", "type", "uid")
 _ABSENT = object()
 HIDDEN = "(hidden)"
@@ -68,7 +66,7 @@ def _with_data(wanted: Body) -> Body:
 
 
 def _comparable(body: Body) -> Body:
-    metadata = {name: value for name, value in body.get("metadata", {}).items() if name not in _SERVER}
+    metadata = {name: value for name, value in body.get("metadata", {}).items() if name not in BOOKKEEPING}
     return {name: value for name, value in body.items() if name != "status"} | {"metadata": metadata}
 
 
