@@ -130,8 +130,19 @@ class Duplex:
             self.end(NOT_READING, "Frames are not read")
 
     async def _close(self, code: int, reason: str) -> None:
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(CLOSE_S):
-                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        await close(self._send, code, reason)
         if self._reader is not None:
             self._reader.cancel()
+
+
+async def close(send: Send, code: int, reason: str) -> None:
+    """Say the end to a peer; one that has gone, or does not read, is not waited for."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_S):
+            await send({"type": "websocket.close", "code": code, "reason": reason})
+
+
+async def until_gone(receive: Receive) -> None:
+    """Take what a peer says, which is nothing to us, until it leaves."""
+    while (await receive())["type"] == "websocket.receive":
+        pass

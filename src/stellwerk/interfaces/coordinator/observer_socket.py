@@ -16,6 +16,7 @@ import msgspec
 from stellwerk.clock import Clock
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.auth import check_scope
+from stellwerk.http.duplex import until_gone
 from stellwerk.http.instants import iso
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.coordinator.figures import Figures
@@ -110,7 +111,7 @@ class ObserverSockets:
     async def _serve(
         self, topics: frozenset[str], events: Subscription | None, receive: Receive, send: Send
     ) -> None:
-        tasks = [asyncio.create_task(_until_gone(receive))]
+        tasks = [asyncio.create_task(until_gone(receive))]
         if events is not None:
             tasks.append(asyncio.create_task(self._events(events, send)))
         if "balancer" in topics:
@@ -176,8 +177,3 @@ def read_topics(query: bytes, principal: Principal) -> frozenset[str]:
 async def _send_text(send: Send, frame: bytes) -> None:
     async with asyncio.timeout(SEND_S):
         await send({"type": "websocket.send", "text": frame.decode()})
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] == "websocket.receive":
-        pass

@@ -7,7 +7,6 @@ value is read when its change is told, so two quick changes may be told with the
 """
 
 import asyncio
-import contextlib
 import fnmatch
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from stellwerk.http.auth import check_scope
+from stellwerk.http.duplex import close, until_gone
 from stellwerk.http.instants import iso
 from stellwerk.interfaces.nodes.wire.memory import MemoryChange
 from stellwerk.journal.event import Dropped, EventFilter, Recorded
@@ -26,7 +26,6 @@ from stellwerk.trust.scopes import Scope
 TOO_SLOW, FAILED, RESTART = 4408, 1011, 1012
 SEND_S = 10.0
 """How long one message may take."""
-CLOSE_S = 1.0
 ACTIONS = {"memory.set": "set", "memory.deleted": "delete"}
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -92,17 +91,17 @@ class MemoryListeners:
             if not serving.cancelled():
                 serving.cancel()
                 raise
-            await _close(send, RESTART, "The server stops")
+            await close(send, RESTART, "The server stops")
         finally:
             self._open.discard(serving)
 
     async def _serve(self, wanted: Wanted, receive: Receive, send: Send) -> None:
         telling = asyncio.create_task(self._tell(wanted, send))
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.create_task(until_gone(receive))
         try:
             await asyncio.wait((telling, gone), return_when=asyncio.FIRST_COMPLETED)
             if telling.done() and telling.exception() is not None:
-                await _close(send, FAILED, "Changes cannot be told now")
+                await close(send, FAILED, "Changes cannot be told now")
         finally:
             for task in (telling, gone):
                 task.cancel()
@@ -113,7 +112,7 @@ class MemoryListeners:
         try:
             async for event in events:
                 if isinstance(event, Dropped):
-                    await _close(send, TOO_SLOW, "Changes are not read")
+                    await close(send, TOO_SLOW, "Changes are not read")
                     return
                 change = msgspec.json.decode(event.data, type=Changed)
                 if wanted.covers(change):
@@ -145,15 +144,3 @@ def wanted_by(query: bytes) -> Wanted:
     given = {name: values[-1] for name, values in parse_qs(query.decode("latin-1")).items()}
     patterns = tuple(part for part in given.get("patterns", "").split(",") if part)
     return Wanted(patterns, given.get("scope", ""), given.get("scope_id", ""))
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] == "websocket.receive":
-        pass
-
-
-async def _close(send: Send, code: int, reason: str) -> None:
-    # The peer may have gone, or not read: then there is nobody to tell.
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(CLOSE_S):
-            await send({"type": "websocket.close", "code": code, "reason": reason})
