@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Where the environment forbids bytecode, every server that is started would be compiled anew: seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check soak bench lock format clean
+.PHONY: demo test again check soak bench lock format clean
 
 demo: $(READY)
 	$(BIN)/stellwerk demo
@@ -16,6 +16,10 @@ demo: $(READY)
 # Two processes: the tests wait more than they compute. A file's tests stay together (tests/conftest.py).
 test: $(READY)
 	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadgroup
+
+# What failed in the last run, one after the other on a machine with nothing else to do: tells a fault from a crowd.
+again: $(READY)
+	$(BIN)/python -m pytest -m "not soak" --last-failed --last-failed-no-failures none
 
 check: $(READY)
 	$(BIN)/ruff format --check src tests bench examples
