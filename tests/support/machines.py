@@ -5,7 +5,7 @@ import asyncio
 import json
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -216,6 +216,18 @@ class Machines:
             headers={"x-agent-token": await self.token()},
         )
         return Agent(joined, self.open.with_certificate(joined["certificate"]["cert"]), name)
+
+    async def until(self, path: str, holds: Callable[[Any], bool]) -> Any:
+        """Wait until what is shown at a path is as it should be: nothing answers most frames of a stream."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                if holds(shown := await self.open.good("GET", path)):
+                    return shown
+                await asyncio.sleep(0.01)
+
+    async def noted(self) -> None:
+        """Write the signs of life that wait for their batch."""
+        await self.work._signs.finish()
 
     async def operator(self, *scopes: Scope) -> Caller:
         """Make an API key and return a caller with it."""

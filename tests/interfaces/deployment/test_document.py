@@ -176,7 +176,12 @@ async def test_stream_speaks_the_documented_messages(machines: Machines):
         assert assigned["task"]["taskId"] == task_id
         stream.say(type="task_progress", taskId=task_id, progress=50, message="Pulling layer 3/5")
         stream.say(type="task_log", taskId=task_id, level="info", message="...")
-        await machines.open.good("POST", f"/api/v1/tasks/{task_id}/cancel")
+        # One that has not begun would end here and now, and the frames be of a lease that is over.
+        path = f"/api/v1/tasks/{task_id}"
+        shown = await machines.until(path, lambda task: task["progress"] == 50)
+        assert (shown["status"], shown["message"]) == ("running", "Pulling layer 3/5")
+        await machines.until(f"{path}/logs", lambda logs: bool(logs["lines"]))
+        await machines.open.good("POST", f"{path}/cancel")
         assert await stream.hear() == {"type": "task_cancelled", "taskId": task_id}
 
 

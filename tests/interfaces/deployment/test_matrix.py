@@ -174,7 +174,7 @@ async def test_stream_of_a_removed_agent_is_closed_at_once(secure: Machines):
     async with agent.stream() as stream:
         await stream.begun()
         await secure.open.good("DELETE", agent.path)
-        assert await asyncio.wait_for(stream.closed, 1) == 4403
+        assert await asyncio.wait_for(stream.closed, 5) == 4403
     async with agent.stream() as stream:
         await stream.begun()
         assert stream.refused == 403

@@ -131,7 +131,7 @@ async def test_listed_task_counts_as_acknowledged_and_stays(machines: Machines):
     listed = [{"taskId": task_id, "attempt": 1, "state": "running", "progress": 30}]
     for _ in range(6):
         await agent.beat(tasks=listed)
-        await asyncio.sleep(0.6)
+        await machines.noted()
         await swept(machines, 40)
     shown = await task(machines, task_id)
     assert (shown["status"], shown["progress"]) == ("running", 30)
@@ -461,13 +461,13 @@ async def test_silent_agents_tasks_are_given_up_two_minutes_after_it_went_offlin
     for _ in range(3):
         await swept(machines, 39)
         await machines.interface.vouching.vouch()
-        await asyncio.sleep(0.55)  # Renewals are written in batches.
+        await machines.noted()
     await swept(machines, 60)
     await machines.fleet.sweep(machines.clock.now_us())
     assert (await machines.open.good("GET", agent.path))["status"] == "offline"
     assert (await task(machines, task_id))["status"] == "running"
     await machines.interface.vouching.vouch()
-    await asyncio.sleep(0.55)
+    await machines.noted()
     await swept(machines, 35)
     assert (await task(machines, task_id))["status"] == "lost"
 
@@ -561,15 +561,16 @@ async def test_pong_is_a_sign_of_life(machines: Machines):
         await stream.begun()
         for _ in range(5):
             machines.clock.advance(25)
+            before = (await machines.open.good("GET", agent.path))["lastHeartbeat"]
             stream.pong()
+            await machines.until(agent.path, lambda shown, before=before: shown["lastHeartbeat"] > before)
             await machines.fleet.sweep(machines.clock.now_us())
         assert (await machines.open.good("GET", agent.path))["status"] == "online"
         machines.clock.advance(91)
         await machines.fleet.sweep(machines.clock.now_us())
         assert (await machines.open.good("GET", agent.path))["status"] == "offline"
         stream.pong()
-        await asyncio.sleep(0.1)
-        assert (await machines.open.good("GET", agent.path))["status"] == "online"
+        await machines.until(agent.path, lambda shown: shown["status"] == "online")
 
 
 async def test_stream_of_a_process_that_was_replaced_is_closed(machines: Machines):
