@@ -11,10 +11,11 @@ Time is an argument. Between replicas clocks may differ by less than the lock's 
 safe beyond.
 """
 
+from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from stellwerk.database.errors import LockLost
-from stellwerk.database.unit import PerEngine, Sql, Unit, UnitMaker
+from stellwerk.database.unit import Many, PerEngine, Sql, Unit, UnitMaker
 
 T = TypeVar("T")
 
@@ -32,6 +33,13 @@ _GUARD = PerEngine(
     # Shared, so that nobody takes the lock between this look and the commit of what it guards.
     postgres="SELECT 1 FROM locks WHERE name = $1 AND holder = $2 AND fence = $3 FOR SHARE",
 )
+
+
+def forget(names: Iterable[str]) -> Unit[None]:
+    """Remove the rows of locks that nobody will take again; part of the unit that ends what they were for."""
+    rows = [(name,) for name in names]
+    if rows:
+        yield Many("DELETE FROM locks WHERE name = $1", rows)
 
 
 class _Writer(Protocol):

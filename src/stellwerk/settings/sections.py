@@ -322,6 +322,50 @@ class TrafficSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class InquirySettings:
+    """Investigations of what is wrong in the cluster, and remedies."""
+
+    concurrent: int = 20
+    """Investigations under way at a time, over all replicas; beyond, new ones are refused with 429. Each may
+    hold `evidence_bytes` in memory."""
+    time_limit_s: float = 300.0
+    """Longest run of one investigation. Without a model it takes seconds; what takes minutes hangs."""
+    retention_days: float = 30.0
+    """Finished investigations stay this long, with their evidence: until the next look at what came of it."""
+    calls: int = 60
+    """Requests to the cluster that one investigation may make."""
+    evidence_bytes: int = 8_388_608
+    """Text that one investigation may keep: about 200 pods with their events and logs."""
+    collect_s: float = 20.0
+    """How long it may collect; then it concludes from what it has, and says what is missing."""
+    log_lines: int = 200
+    """Lines that are read of each container and run: a stack trace with what led to it."""
+    automatic: bool = False
+    """Whether a service that becomes unhealthy opens an investigation by itself, once per cause. Off, because
+    it reads logs that nobody asked for."""
+    again_after_s: float = 3_600.0
+    """How long the same cause opens no further investigation by itself."""
+    dev_mode: bool = False
+    """Whether `/config` is shown on listeners that are not open. It needs no credentials there, so only for
+    development."""
+    environments: Mapping[str, str] = field(default_factory=dict)
+    """Environment by namespace: `shop-test: staging`. Ours, and never taken from a request."""
+    environment: str = "production"
+    """Environment of namespaces that `environments` does not name: the one with the most care."""
+    approve_environments: tuple[str, ...] = ("production",)
+    """Environments in which every remedy needs the approval of a second principal."""
+    approve_risk: str = "high"
+    """Risk (low, medium, high) from which on a remedy needs that approval in every environment."""
+    approval_s: float = 3_600.0
+    """How long a remedy waits for approval before it is given up: the cause may be another one by then."""
+    verify_s: float = 180.0
+    """How long the target may take to become healthy after a remedy: images are pulled in a minute or two."""
+    workflows_dir: Path | None = None
+    """Folder with workflows of your own (`*.yaml`) beside the packaged ones; a namesake replaces a packaged
+    one. Unset means none."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """The program's own log."""
 
@@ -349,4 +393,5 @@ class Settings:
     work: WorkSettings = field(default_factory=WorkSettings)
     traffic: TrafficSettings = field(default_factory=TrafficSettings)
     connector: ConnectorSettings = field(default_factory=ConnectorSettings)
+    inquiry: InquirySettings = field(default_factory=InquirySettings)
     log: LogSettings = field(default_factory=LogSettings)

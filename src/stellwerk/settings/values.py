@@ -57,7 +57,8 @@ def convert(kind: object, raw: Raw) -> object:
     if getattr(kind, "__origin__", None) is tuple:
         return _texts(raw)
     if getattr(kind, "__origin__", None) is Mapping:
-        return _functions(raw)
+        kinds = getattr(kind, "__args__", ())
+        return _words(raw) if kinds == (str, str) else _functions(raw)
     if raw is None:
         raise WrongValue("has no value")
     return _SCALARS[kind](raw)
@@ -69,6 +70,18 @@ def _texts(raw: Raw) -> tuple[str, ...]:
     if isinstance(raw, list | tuple) and all(isinstance(part, str) for part in raw):
         return tuple(raw)
     raise WrongValue("expected a list of texts (or one text with commas)")
+
+
+def _words(raw: Raw) -> dict[str, str]:
+    """Read texts by name: a mapping, or one text `name=value,name=value`."""
+    if isinstance(raw, str):
+        pairs = [part.partition("=") for part in _texts(raw)]
+        if not all(name and equals and value for name, equals, value in pairs):
+            raise WrongValue("expected `name=value`, several with commas")
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    if isinstance(raw, dict) and all(isinstance(value, str) for value in raw.values()):
+        return {str(name): value for name, value in raw.items()}
+    raise WrongValue("expected texts by name: `name: value`")
 
 
 def _functions(raw: Raw) -> dict[str, FunctionSettings]:
@@ -197,6 +210,7 @@ _RULES: dict[str, Callable[..., str | None]] = {
     "trust.agent_certificate_s": _seconds_between(300, 31 * 86_400),
     "trust.server_certificate_s": _seconds_between(3_600, 397 * 86_400),
     "trust.registration_token_s": _seconds_between(300, 86_400),
+    "inquiry.approve_risk": _one_of("low", "medium", "high"),
     "work.strategy": _one_of(*STRATEGIES),
     "log.level": _one_of("debug", "info", "warning", "error"),
     "log.format": _one_of("auto", "console", "json"),

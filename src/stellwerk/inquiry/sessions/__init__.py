@@ -1,0 +1,1 @@
+"""Investigations as durable sessions: from the signal to the stored result."""
