@@ -45,6 +45,7 @@ class Sandbox:
         self._versions = itertools.count(1)
         self._watches: set[tuple[_Wanted, asyncio.Queue[Changed]]] = set()
         self._due: asyncio.TimerHandle | None = None
+        self._due_at = 0.0
         for name in NAMESPACES:
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             self._objects[key_of(body)] = defaulted(self._stamped(body, None))
@@ -252,10 +253,12 @@ class Sandbox:
 
     def _look_again(self, in_s: float) -> None:
         loop = asyncio.get_running_loop()
-        if self._due is None or self._due.when() > loop.time() + in_s:
+        at = loop.time() + in_s
+        # The handles of uvloop do not tell when they are due.
+        if self._due is None or self._due_at > at:
             if self._due is not None:
                 self._due.cancel()
-            self._due = loop.call_later(in_s, self._simulate)
+            self._due, self._due_at = loop.call_later(in_s, self._simulate), at
 
     def _simulate(self) -> None:
         self._due = None
