@@ -26,7 +26,7 @@ def submission(**fields: object) -> Submission:
 
 async def begin(queue: Queue, task_id: str, holder: Holder | None = HERE, **fields: object) -> State:
     begun = await queue.work.entrusting.begin(
-        LOCAL, submission(**fields), holder, beside(task_id), task_id=task_id
+        LOCAL, submission(**fields), holder, [beside(task_id)], task_id=task_id
     )
     return begun.state
 
@@ -105,7 +105,7 @@ async def test_a_lost_task_may_begin_again_at_once(queue: Queue) -> None:
 async def test_the_same_key_begins_one_task_and_writes_one_row_beside_it(queue: Queue) -> None:
     await begin(queue, "t", idempotency_key="k")
     again = await queue.work.entrusting.begin(
-        LOCAL, submission(idempotency_key="k"), HERE, beside("u"), task_id="u"
+        LOCAL, submission(idempotency_key="k"), HERE, [beside("u")], task_id="u"
     )
     assert (again.task_id, again.duplicate, again.state) == ("t", True, State.RUNNING)
     with pytest.raises(IdempotencyConflict):

@@ -14,6 +14,7 @@ from stellwerk.fleet.model import BASE_URL, NODES, Condition, Registration
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.outbound import Outbound
 from stellwerk.interfaces.nodes.dialler import OutboundDialler
+from stellwerk.interfaces.nodes.telling import WebhookTeller
 from stellwerk.journal.service import Journal
 from stellwerk.settings import (
     FleetSettings,
@@ -22,13 +23,26 @@ from stellwerk.settings import (
     TrafficSettings,
     WorkSettings,
 )
-from stellwerk.traffic.execution import Call, Execution, Report, Reported, Status, Target
+from stellwerk.traffic.execution import (
+    Call,
+    Execution,
+    Report,
+    Reported,
+    Status,
+    Target,
+    Told,
+    WebhookState,
+)
 from stellwerk.traffic.service import Traffic
+from stellwerk.traffic.webhook import Address
+from stellwerk.traffic.webhooks import Webhooks
 from stellwerk.trust.principal import LOCAL
 from stellwerk.work.service import Work
 from support.clock import FakeClock
 
 GREET = Target("hello", "greet")
+KEY = bytes(32)
+"""Seals what is kept of webhooks; replicas share it."""
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -55,7 +69,16 @@ class Site:
             settings=self.settings,
             clock=clock,
         )
-        self.subjects = (self.fleet, self.work, self.outbound, self.traffic)
+        self.webhooks = Webhooks(
+            database,
+            self.journal,
+            self.work,
+            WebhookTeller(OutboundDialler(self.outbound), self.settings.webhook_timeout_s),
+            key=KEY,
+            settings=self.settings,
+            clock=clock,
+        )
+        self.subjects = (self.fleet, self.work, self.outbound, self.traffic, self.webhooks)
 
     async def start(self) -> "Site":
         for subject in self.subjects:
@@ -94,6 +117,23 @@ class Site:
                 if condition(found):
                     return found
                 await asyncio.sleep(0.02)
+
+    async def begin_told(self, url: str, *, secret: str | None = None, **said: Any) -> Execution:
+        """Have `hello.greet` called, and somebody told of its end."""
+        headers = said.pop("hook_headers", {})
+        begun = await self.begin(webhook=self.webhooks.seal(Address(url, secret, headers)), **said)
+        self.webhooks.registered(begun)
+        return begun
+
+    async def told(self, execution_id: str, state: WebhookState) -> Told:
+        """Wait until the telling of an end stands in some way."""
+
+        def stands(one: Execution) -> bool:
+            return one.webhook is not None and one.webhook.state is state
+
+        found = (await self.until(execution_id, stands)).webhook
+        assert found is not None
+        return found
 
     async def report(self, execution_id: str, **said: Any) -> Reported:
         return await self.traffic.report(LOCAL, execution_id, report(**said))
@@ -200,6 +240,48 @@ class Process:
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"status": self.status})
+
+
+class Receiver:
+    """Somebody who wants to be told of the ends of executions, behind a socket of its own."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[dict[str, str], bytes]] = []
+        """Headers and bodies of the calls."""
+        self.answers: list[int | Answering] = []
+        """What the next calls are answered with; 200 when there is no more."""
+        self.arrived: asyncio.Queue[bytes] = asyncio.Queue()
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/done"
+
+    async def listen(self) -> "Receiver":
+        application = web.Application(client_max_size=64 * 1024 * 1024)
+        application.router.add_post("/done", self._called)
+        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def hear(self) -> Any:
+        """Wait for the next call; return what it said."""
+        return msgspec.json.decode(await asyncio.wait_for(self.arrived.get(), 20))
+
+    async def _called(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.told.append((dict(request.headers), body))
+        self.arrived.put_nowait(body)
+        answer = self.answers.pop(0) if self.answers else 200
+        return web.Response(status=answer) if isinstance(answer, int) else await answer(request)
 
 
 @asynccontextmanager

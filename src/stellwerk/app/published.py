@@ -113,6 +113,7 @@ def _nodes(subjects: Subjects, meter: Meter) -> Published:
     part = nodes.build(
         fleet=subjects.fleet,
         traffic=subjects.traffic,
+        webhooks=subjects.webhooks,
         dialler=subjects.dialler,
         memory=subjects.memory,
         journal=subjects.journal,

@@ -14,6 +14,7 @@ from stellwerk.fleet.service import Fleet
 from stellwerk.http.audit import RefusalAudit
 from stellwerk.http.outbound import Outbound
 from stellwerk.interfaces.nodes.dialler import OutboundDialler
+from stellwerk.interfaces.nodes.telling import WebhookTeller
 from stellwerk.journal.pruning import Pruner
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
@@ -21,6 +22,7 @@ from stellwerk.settings import OutboundSettings, Settings
 from stellwerk.traffic.memory import Memory
 from stellwerk.traffic.restarting import Restarting
 from stellwerk.traffic.service import Traffic
+from stellwerk.traffic.webhooks import Webhooks
 from stellwerk.trust.authority.roots import RootUnusable
 from stellwerk.trust.certificates.service import LOOPBACK, Identities
 from stellwerk.trust.connectors.service import Connectors
@@ -45,6 +47,7 @@ class Subjects:
     work: Work
     dialler: OutboundDialler
     traffic: Traffic
+    webhooks: Webhooks
     restarting: Restarting
     memory: Memory
     audit: RefusalAudit
@@ -58,6 +61,7 @@ class Subjects:
         for subject in (self.journal, self.keys, self.fleet, self.work, self.traffic, self.identities):
             yield from subject.loops
         yield from self.connectors.loops
+        yield self.webhooks.loop
         yield self.restarting.loop
         yield self.pruner.loop
         yield self.audit.loop
@@ -97,6 +101,11 @@ async def start_subjects(
         starting.push_async_callback(subject.stop)
     identities = _identities(database, journal, settings, clock)
     key = await _open_authority(starting, identities, settings)
+    # Over the connections of pushes: both call addresses that callers named, and few at once.
+    teller = WebhookTeller(OutboundDialler(outbound), settings.traffic.webhook_timeout_s)
+    webhooks = Webhooks(database, journal, work, teller, key=key, settings=settings.traffic, clock=clock)
+    await webhooks.start()
+    starting.push_async_callback(webhooks.stop)
     deployments = Deployments(database, journal, fleet, identities, settings=settings.fleet, clock=clock)
     await deployments.start()
     return Subjects(
@@ -111,6 +120,7 @@ async def start_subjects(
         work=work,
         dialler=dialler,
         traffic=traffic,
+        webhooks=webhooks,
         restarting=restarting,
         memory=Memory(database, journal, clock),
         audit=audit,

@@ -312,6 +312,15 @@ class TrafficSettings:
     """Executions under way at once of one agent, on one replica, unless its options say otherwise."""
     answer_bytes: int = 33_554_432
     """Largest answer or report of an agent, and largest input: 32 MiB, as published."""
+    webhook_attempts: int = 8
+    """Calls of an execution's webhook before it is given up. With the pauses below that is ten minutes: a
+    receiver that is being deployed is back by then. The published program makes five, in 75 seconds."""
+    webhook_timeout_s: float = 10.0
+    """How long a receiver may take to answer, as published; `outbound.total_timeout_s` is the most."""
+    webhook_retry_s: float = 5.0
+    """First pause between two calls, as published; doubles with every one."""
+    webhook_retry_cap_s: float = 300.0
+    """Longest pause, as published."""
     figures_s: float = 300.0
     """Window of the figures per version."""
     forget_after_s: float = 86_400.0

@@ -17,7 +17,7 @@ from stellwerk.database.database import Database
 from stellwerk.settings import TrafficSettings
 from stellwerk.traffic import refusals, store
 from stellwerk.traffic.answers import read_failure
-from stellwerk.traffic.execution import Call, Execution, Options, Status
+from stellwerk.traffic.execution import Call, Execution, Options, Status, Told, WebhookState
 from stellwerk.traffic.flights import Flight, Flights
 from stellwerk.traffic.functions import Function
 from stellwerk.traffic.parcel import Ids, Parcel, pack
@@ -169,7 +169,7 @@ class Calling:
                 principal,
                 self._submission(call, parcel, function),
                 None if flight is None else Holder(group, flight.instance),
-                parcel.beside(None if choice is None else choice.version),
+                parcel.beside(None if choice is None else choice.version, self._clock.now_us()),
                 task_id=parcel.id,
             )
         )
@@ -269,6 +269,7 @@ def _begun(parcel: Parcel, submitted: Submitted, flight: Flight | None, principa
         actor_id=parcel.actor_id,
         caller=parcel.caller,
         principal=principal.id,
+        webhook=_told(parcel),
     )
 
 
@@ -297,4 +298,10 @@ def _execution(flight: Flight, outcome: Outcome, finished_at: int) -> Execution:
         actor_id=parcel.actor_id,
         caller=parcel.caller,
         principal=flight.ended.principal if flight.ended is not None else "",
+        webhook=_told(parcel),
     )
+
+
+def _told(parcel: Parcel) -> Told | None:
+    """Tell how the webhook of a call stands that nobody can have looked for yet."""
+    return None if parcel.webhook is None else Told(state=WebhookState.WAITING, attempts=0, error=None)

@@ -57,7 +57,38 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Longest time until the end, queueing included; None: `traffic.execution_timeout_s`."""
     headers: Mapping[str, str] = {}
     """Further headers that the agent is handed; at most some kilobytes, as they are kept."""
+    webhook: "Hook | None" = None
+    """Who is told of the end."""
     priority: int = 10
+
+
+class Hook(msgspec.Struct, frozen=True):
+    """A webhook that was checked and sealed; `Webhooks.seal` makes it."""
+
+    id: str
+    """What it is sealed for: beside another id it does not open."""
+    sealed: bytes
+
+
+class WebhookState(StrEnum):
+    """How the telling of an execution's end stands."""
+
+    WAITING = "waiting"
+    """The execution goes on."""
+    DUE = "due"
+    """It ended; its webhook is being called, or will be again."""
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """Nobody took it in as many attempts as are made."""
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """How the telling of an execution's end stands, with what came of the last attempt."""
+
+    state: WebhookState
+    attempts: int
+    error: str | None
+    """What was wrong with the last attempt; None while there is nothing to say."""
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +118,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     actor_id: str | None = None
     caller: str | None = None
     principal: str = ""
+    webhook: Told | None = None
+    """None: nobody is told of its end."""
 
     @property
     def finished(self) -> bool:

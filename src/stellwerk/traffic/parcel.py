@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from stellwerk.traffic.execution import Call, Target
+from stellwerk.traffic.execution import Call, Hook, Target
+from stellwerk.traffic.webhook_store import registration
 from stellwerk.work.entrusting import Beside
 
 _INSERT = """
@@ -32,6 +33,8 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     caller: str | None
     pin: str | None
     headers: Mapping[str, str]
+    webhook: Hook | None = None
+    """Who is told of its end; None also in a parcel that was read: nothing on its way needs it."""
 
     def url(self, address: str) -> str:
         """Return where it is posted at an instance."""
@@ -56,10 +59,11 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
             **{name: value for name, value in said.items() if value is not None},
         }
 
-    def beside(self, version: str | None) -> Beside:
-        """Return the row that is written with its task."""
+    def beside(self, version: str | None, now_us: int) -> tuple[Beside, ...]:
+        """Return the rows that are written with its task."""
+        told = () if self.webhook is None else (registration(self.id, self.webhook, now_us),)
         target = self.target
-        return Beside(
+        own = Beside(
             _INSERT,
             (
                 self.id,
@@ -76,6 +80,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
                 version,
             ),
         )
+        return own, *told
 
 
 def version_set(execution_id: str, version: str) -> Beside:
@@ -115,4 +120,5 @@ def pack(call: Call, ids: Ids, now_us: int) -> Parcel:
         caller=call.caller,
         pin=call.pin,
         headers=call.headers,
+        webhook=call.webhook,
     )

@@ -7,7 +7,7 @@ import msgspec
 
 from stellwerk.database.unit import Many, PerEngine, Row, Sql, Unit
 from stellwerk.traffic.answers import read_failure
-from stellwerk.traffic.execution import Execution, Options, Status, Target
+from stellwerk.traffic.execution import Execution, Options, Status, Target, Told, WebhookState
 from stellwerk.traffic.parcel import Parcel
 from stellwerk.work.requirements import DELIVERED, queue_key_of
 from stellwerk.work.states import Reason, State
@@ -16,8 +16,9 @@ from stellwerk.work.task import Holder
 _SHOWN = """
 SELECT t.task_id, e.run_id, e.group_id, e.function, e.kind, t.state, t.reason, e.version, t.holder_instance,
 t.submitted_at, t.started_at, t.finished_at, r.result, r.error, e.parent_id, e.session_id, e.actor_id,
-e.caller, t.principal, t.holder_group, t.fence
-FROM tasks t JOIN executions e ON e.task_id = t.task_id LEFT JOIN task_results r ON r.task_id = t.task_id"""
+e.caller, t.principal, t.holder_group, t.fence, w.state, w.attempts, w.last_error
+FROM tasks t JOIN executions e ON e.task_id = t.task_id LEFT JOIN task_results r ON r.task_id = t.task_id
+LEFT JOIN execution_webhooks w ON w.task_id = t.task_id"""
 _ONE = f"{_SHOWN} WHERE t.task_id = $1"
 _SOME = PerEngine(
     f"{_SHOWN} WHERE t.task_id IN (SELECT value FROM json_each($1))",
@@ -215,8 +216,14 @@ def _shown(row: Row) -> Shown:
         actor_id=row[16],
         caller=row[17],
         principal=row[18],
+        webhook=told_of(row[21:24]),
     )
     return Shown(execution, Holder(row[19] or row[2], row[8] or ""), row[20])
+
+
+def told_of(row: Row) -> Told | None:
+    """Read how a webhook stands (state, attempts, error), where there is one."""
+    return None if row[0] is None else Told(state=WebhookState(row[0]), attempts=row[1], error=row[2])
 
 
 def _found(row: Row) -> Found:

@@ -64,7 +64,7 @@ class Beginning(msgspec.Struct, frozen=True, gc=False):
 
     task: NewTask
     holder: Holder | None
-    beside: Beside
+    beside: Sequence[Beside]
 
 
 class Gift(msgspec.Struct, frozen=True, gc=False):
@@ -122,7 +122,7 @@ class Entrusting:
         principal: Principal,
         submission: Submission,
         holder: Holder | None,
-        beside: Beside,
+        beside: Sequence[Beside],
         *,
         task_id: str,
     ) -> Submitted:
@@ -216,7 +216,7 @@ def _insert(fresh: Sequence[Beginning], terms: Terms) -> Unit[None]:
     payloads = [one.task.payload for one in fresh if not one.task.body_hash]
     if payloads:
         yield Many(INSERT_PAYLOAD, payloads)
-    yield from _write_beside([one.beside for one in fresh])
+    yield from _write_beside([row for one in fresh for row in one.beside])
     yield from append_many(events, fresh[0].task.submitted_at)
     yield from add_up(_amounts(fresh))
 

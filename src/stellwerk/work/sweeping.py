@@ -48,7 +48,15 @@ _OLD = _locking(
 )
 _REMOVALS = tuple(
     f"DELETE FROM {table} WHERE task_id = $1"
-    for table in ("task_logs", "task_results", "late_results", "task_payloads", "executions", "tasks")
+    for table in (
+        "task_logs",
+        "task_results",
+        "late_results",
+        "task_payloads",
+        "execution_webhooks",
+        "executions",
+        "tasks",
+    )
 )
 _FORGET_KEYS = """
 DELETE FROM idempotency_keys WHERE (scope, key) IN

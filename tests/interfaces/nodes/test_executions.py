@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from stellwerk.interfaces.nodes.telling import sign
 from stellwerk.settings import Settings, TrafficSettings
 from support.node import Node, early, joined, promise
 from support.plane import Answer, Caller, Plane, running_plane
+from support.traffic import Receiver
 
 GREET = "/api/v1/execute/hello.greet"
 LATER = "/api/v1/execute/async/hello.greet"
@@ -33,6 +35,16 @@ async def ended(api: Caller, execution_id: str, limit_s: float = 10.0) -> Any:
         while True:
             shown = await api.get(f"/api/v1/executions/{execution_id}")
             if shown["status"] not in ("queued", "running"):
+                return shown
+            await asyncio.sleep(0.02)
+
+
+async def told(api: Caller, execution_id: str) -> Any:
+    """Wait until the webhook of an execution was called."""
+    async with asyncio.timeout(10):
+        while True:
+            shown = await api.get(f"/api/v1/executions/{execution_id}")
+            if shown["webhook_status"] not in ("waiting", "due"):
                 return shown
             await asyncio.sleep(0.02)
 
@@ -87,17 +99,72 @@ async def test_a_call_brings_the_result_however_the_agent_answers(api: Caller, h
 
 async def test_an_async_call_is_taken_and_followed(api: Caller) -> None:
     async with joined(Node(api, handle=promise)):
-        taken = await api.call("POST", LATER, {**NAME, "webhook": {"url": "http://127.0.0.1:1/"}})
+        taken = await api.call("POST", LATER, NAME)
         assert taken.status == 202
         assert taken.body["status"] == "queued"
         assert taken.body["target"] == "hello.greet"
         assert taken.body["type"] == "reasoner"
         assert taken.body["workflow_id"] == taken.body["run_id"] == taken.headers["x-run-id"]
-        assert (taken.body["webhook_registered"], "webhook_error" in taken.body) == (False, True)
+        assert (taken.body["webhook_registered"], "webhook_error" in taken.body) == (False, False)
         shown = await ended(api, taken.headers["x-execution-id"])
         assert (shown["status"], shown["result"]["hello"]) == ("succeeded", "ada")
         asked = await api.call("GET", f"/api/v1/executions/{taken.body['execution_id']}")
         assert asked.headers["x-routed-version"] == "1.0.0"
+
+
+@pytest.mark.parametrize("path", [GREET, LATER])
+async def test_a_webhook_is_told_of_the_end(api: Caller, path: str) -> None:
+    receiver = await Receiver().listen()
+    async with joined(Node(api, handle=promise)):
+        webhook = {"url": receiver.url, "secret": "s3cret", "headers": {"X-Custom-ID": "c"}}
+        taken = await api.call("POST", path, {**NAME, "webhook": webhook})
+        assert (taken.body["webhook_registered"], taken.body.get("webhook_error")) == (True, None)
+        body = await receiver.hear()
+    assert (body["event"], body["execution_id"]) == ("execution.completed", taken.body["execution_id"])
+    assert body["result"]["hello"] == "ada"
+    ((headers, raw),) = receiver.told
+    assert headers["X-AgentField-Signature"] == sign("s3cret", raw)
+    assert headers["X-Custom-ID"] == "c"
+    shown = await told(api, body["execution_id"])
+    assert (shown["webhook_registered"], shown["webhook_status"]) == (True, "delivered")
+    assert shown["webhook_attempts"] == 1
+    assert "s3cret" not in str(shown)
+    await receiver.close()
+
+
+@pytest.mark.parametrize(
+    "webhook",
+    [
+        {"url": ""},
+        {"url": "ftp://127.0.0.1/"},
+        {"url": "http:///x"},
+        {"url": "http://user:pw@127.0.0.1/"},
+        {"url": "http://127.0.0.1:99999/"},
+        {"url": "http://127.0.0.1/\n"},
+        {"url": "http://127.0.0.1/", "headers": {"Host": "x"}},
+        {"url": "http://127.0.0.1/", "headers": {"a b": "x"}},
+        {"url": "http://127.0.0.1/", "headers": {"a": "x\r\nb: c"}},
+        {"url": "http://127.0.0.1/", "headers": {"a": "x" * 9_000}},
+    ],
+)
+@pytest.mark.parametrize("path", [GREET, LATER])
+async def test_a_webhook_that_cannot_be_called_is_named_and_the_call_goes_on(
+    api: Caller, path: str, webhook: dict[str, Any]
+) -> None:
+    async with joined(Node(api)):
+        taken = await api.call("POST", path, {**NAME, "webhook": webhook})
+    assert taken.status in (200, 202)
+    assert taken.body["webhook_registered"] is False
+    assert taken.body["webhook_error"].startswith("`webhook.")
+    assert "user:pw" not in taken.body["webhook_error"]
+
+
+@pytest.mark.parametrize("webhook", ["x", {}, {"url": 1}, {"url": "http://a/", "headers": {"a": 1}}])
+async def test_a_webhook_that_is_none_is_refused_and_nothing_is_called(api: Caller, webhook: Any) -> None:
+    node = Node(api)
+    async with joined(node):
+        assert (await api.call("POST", GREET, {**NAME, "webhook": webhook})).status == 400
+    assert node.calls == []
 
 
 async def test_a_skill_is_called_at_its_own_place(api: Caller) -> None:

@@ -13,6 +13,8 @@ from stellwerk.traffic import execution as traffic_values
 from stellwerk.traffic.execution import Execution, Status
 from stellwerk.traffic.refusals import TimedOut, Unreachable
 from stellwerk.traffic.service import Traffic
+from stellwerk.traffic.webhook import Address, InvalidWebhook
+from stellwerk.traffic.webhooks import Webhooks
 from stellwerk.trust.scopes import Scope
 
 TAG = "executions"
@@ -25,8 +27,9 @@ NOTHING = (b"", b"null")
 class ExecuteRoutes:
     """See the module."""
 
-    def __init__(self, traffic: Traffic, input_bytes: int) -> None:
+    def __init__(self, traffic: Traffic, webhooks: Webhooks, input_bytes: int) -> None:
         self._traffic = traffic
+        self._webhooks = webhooks
         self._input_bytes = input_bytes
 
     def operations(self) -> list[Operation]:
@@ -66,22 +69,43 @@ class ExecuteRoutes:
         ]
 
     async def execute(self, call: Call[wire.Execute | None, None]) -> Answer:
+        hook, wrong = self._hook(call.body)
         try:
-            one = await self._traffic.execute(call.principal, self._call(call))
+            one = await self._traffic.execute(call.principal, self._call(call, hook))
         except Unreachable as unreachable:
-            return failed(unreachable.execution, 504, str(unreachable), "node_unreachable")
+            self._watch(unreachable.execution)
+            return failed(unreachable.execution, 504, str(unreachable), "node_unreachable", wrong)
         except TimedOut as late:
-            return failed(late.execution, 504, str(late), "timeout")
+            self._watch(late.execution)
+            return failed(late.execution, 504, str(late), "timeout", wrong)
+        self._watch(one)
         if one.status is Status.SUCCEEDED:
-            return RawAnswer(encode(rendering.executed(one)), headers=rendering.headers(one))
-        return ended_badly(one)
+            return RawAnswer(encode(rendering.executed(one, wrong)), headers=rendering.headers(one))
+        return ended_badly(one, wrong)
 
     async def begin(self, call: Call[wire.Execute | None, None]) -> Answer:
-        one = await self._traffic.begin(call.principal, self._call(call))
-        webhook = call.body is not None and call.body.webhook is not None
-        return RawAnswer(encode(rendering.begun(one, webhook)), status=202, headers=rendering.headers(one))
+        hook, wrong = self._hook(call.body)
+        one = await self._traffic.begin(call.principal, self._call(call, hook))
+        self._watch(one)
+        return RawAnswer(encode(rendering.begun(one, wrong)), status=202, headers=rendering.headers(one))
 
-    def _call(self, call: Call[wire.Execute | None, None]) -> traffic_values.Call:
+    def _hook(self, body: wire.Execute | None) -> tuple[traffic_values.Hook | None, str | None]:
+        """Return the webhook of a call, or what is wrong with it: as published, the call goes on without."""
+        if body is None or body.webhook is None:
+            return None, None
+        said = body.webhook
+        try:
+            return self._webhooks.seal(Address(said.url, said.secret or None, said.headers or {})), None
+        except InvalidWebhook as invalid:
+            return None, str(invalid)
+
+    def _watch(self, one: Execution) -> None:
+        if one.webhook is not None:
+            self._webhooks.registered(one)
+
+    def _call(
+        self, call: Call[wire.Execute | None, None], hook: traffic_values.Hook | None
+    ) -> traffic_values.Call:
         said = said_by(call)
         body = call.body or wire.Execute()
         return traffic_values.Call(
@@ -96,25 +120,27 @@ class ExecuteRoutes:
             idempotency_key=said.idempotency_key,
             timeout_s=body.timeout_s,
             headers=said.handed_on,
+            webhook=hook,
         )
 
 
-def ended_badly(one: Execution) -> RawAnswer:
+def ended_badly(one: Execution, webhook_error: str | None) -> RawAnswer:
     """Answer with an execution that did not succeed."""
     said = one.error or "the agent gave no reason"
     if one.status is Status.TIMEOUT:
-        return failed(one, 504, said, "timeout")
+        return failed(one, 504, said, "timeout", webhook_error)
     if one.status is Status.CANCELLED:
-        return failed(one, 409, said if one.error else "the execution was cancelled", "cancelled")
+        cancelled = said if one.error else "the execution was cancelled"
+        return failed(one, 409, cancelled, "cancelled", webhook_error)
     status = one.error_status
     if status is not None and 400 <= status < 500 and status not in OURS:
-        return failed(one, status, f"agent error ({status}): {said}", "agent_error")
-    return failed(one, 502, said, "agent_error")
+        return failed(one, status, f"agent error ({status}): {said}", "agent_error", webhook_error)
+    return failed(one, 502, said, "agent_error", webhook_error)
 
 
-def failed(one: Execution, status: int, error: str, category: str) -> RawAnswer:
-    """Answer with an execution and what is wrong with it."""
-    body = encode(rendering.not_executed(one, error, category))
+def failed(one: Execution, status: int, error: str, category: str, webhook_error: str | None) -> RawAnswer:
+    """Answer with an execution and what is wrong with it, and with its webhook."""
+    body = encode(rendering.not_executed(one, error, category, webhook_error))
     return RawAnswer(body, status=status, headers=rendering.headers(one))
 
 

@@ -32,6 +32,7 @@ from stellwerk.loop import Loop
 from stellwerk.settings import TrafficSettings
 from stellwerk.traffic.memory import Memory
 from stellwerk.traffic.service import Traffic
+from stellwerk.traffic.webhooks import Webhooks
 
 NAME = "nodes"
 HEAD = Document(
@@ -83,6 +84,7 @@ def build(
     *,
     fleet: Fleet,
     traffic: Traffic,
+    webhooks: Webhooks,
     dialler: OutboundDialler,
     memory: Memory,
     journal: Journal,
@@ -95,7 +97,7 @@ def build(
     listeners = MemoryListeners(journal, memory)
     operations = (
         *NodeRoutes(fleet, traffic, dialler, settings, clock).operations(),
-        *ExecuteRoutes(traffic, settings.answer_bytes).operations(),
+        *ExecuteRoutes(traffic, webhooks, settings.answer_bytes).operations(),
         *ExecutionRoutes(traffic).operations(),
         *MemoryRoutes(memory).operations(),
         *NoteRoutes(fleet, journal, database, clock).operations(),

@@ -36,7 +36,7 @@ def node(view: AgentView) -> nodes.Node:
     )
 
 
-def executed(one: Execution) -> executions.Executed:
+def executed(one: Execution, webhook_error: str | None) -> executions.Executed:
     """Show the end of a call that succeeded."""
     return executions.Executed(
         execution_id=one.id,
@@ -47,10 +47,12 @@ def executed(one: Execution) -> executions.Executed:
         finished_at=iso(one.finished_at or one.created_at),
         version=one.version,
         instance_id=one.instance,
+        webhook_registered=one.webhook is not None,
+        webhook_error=UNSET if webhook_error is None else webhook_error,
     )
 
 
-def begun(one: Execution, webhook: bool) -> executions.Begun:
+def begun(one: Execution, webhook_error: str | None) -> executions.Begun:
     """Show a call that was taken."""
     return executions.Begun(
         execution_id=one.id,
@@ -61,10 +63,8 @@ def begun(one: Execution, webhook: bool) -> executions.Begun:
         target=one.target.text,
         type=one.target.kind,
         created_at=iso(one.created_at),
-        webhook_registered=False,
-        webhook_error="webhooks are not supported: follow /events/stream, or ask by the id"
-        if webhook
-        else None,
+        webhook_registered=one.webhook is not None,
+        webhook_error=webhook_error,
     )
 
 
@@ -85,7 +85,10 @@ def execution(one: Execution) -> executions.ExecutionStatus:
         started_at=iso(one.started_at or one.created_at),
         completed_at=iso_or_none(one.finished_at),
         duration_ms=one.duration_ms,
-        webhook_registered=False,
+        webhook_registered=one.webhook is not None,
+        webhook_status=None if one.webhook is None else one.webhook.state.value,
+        webhook_attempts=None if one.webhook is None else one.webhook.attempts,
+        webhook_error=None if one.webhook is None else one.webhook.error,
         result=Raw((one.result or "null").encode()) if succeeded else UNSET,
         error=one.error,
         error_message=one.error,
@@ -99,7 +102,40 @@ def execution(one: Execution) -> executions.ExecutionStatus:
     )
 
 
-def not_executed(one: Execution, error: str, category: str) -> executions.NotExecuted:
+def webhook_body(one: Execution) -> executions.WebhookBody:
+    """Say to a webhook's receiver how an execution ended."""
+    succeeded = one.status is Status.SUCCEEDED
+    ended_at = one.finished_at or one.created_at
+    return executions.WebhookBody(
+        event="execution.completed" if succeeded else "execution.failed",
+        execution_id=one.id,
+        run_id=one.run_id,
+        workflow_id=one.run_id,
+        agent_node_id=one.target.group,
+        reasoner_id=one.target.function,
+        status=one.status.value,
+        target=one.target.text,
+        type=one.target.kind,
+        created_at=iso(one.created_at),
+        started_at=iso(one.started_at or one.created_at),
+        completed_at=iso(ended_at),
+        timestamp=iso(ended_at),
+        duration_ms=one.duration_ms,
+        status_reason=one.reason,
+        error_category=one.reason,
+        result=Raw((one.result or "null").encode()) if succeeded else UNSET,
+        error_message=one.error,
+        error_details=_details(one),
+        version=one.version,
+        instance_id=one.instance,
+        session_id=one.session_id,
+        actor_id=one.actor_id,
+    )
+
+
+def not_executed(
+    one: Execution, error: str, category: str, webhook_error: str | None = None
+) -> executions.NotExecuted:
     """Show a call that did not succeed, or has not ended in time."""
     return executions.NotExecuted(
         error=error,
@@ -114,6 +150,8 @@ def not_executed(one: Execution, error: str, category: str) -> executions.NotExe
         finished_at=iso_or_none(one.finished_at),
         version=one.version,
         instance_id=one.instance,
+        webhook_registered=True if one.webhook is not None else None,
+        webhook_error=webhook_error,
     )
 
 

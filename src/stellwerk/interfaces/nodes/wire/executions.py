@@ -20,9 +20,18 @@ OptionalJson = Annotated[
     Raw | UnsetType, Meta(extra_json_schema={"x-replace": {"description": "Any JSON value."}})
 ]
 StatusWord = Literal["queued", "running", "succeeded", "failed", "cancelled", "timeout"]
+WebhookWord = Literal["waiting", "due", "delivered", "failed"]
 ReportedWord = Literal[
     "pending", "queued", "waiting", "running", "paused", "succeeded", "failed", "cancelled", "timeout"
 ]
+
+
+class Webhook(Wire):
+    """Who is to be told of the end. With a secret the body is signed (`X-AgentField-Signature`)."""
+
+    url: Annotated[str, Meta(max_length=2_048)]
+    secret: Annotated[str, Meta(max_length=1_024)] | None = None
+    headers: Annotated[dict[str, str], Meta(max_length=32)] | None = None
 
 
 class Execute(Wire):
@@ -30,7 +39,7 @@ class Execute(Wire):
 
     input: Input = msgspec.field(default_factory=null)
     context: JsonObject | None = None
-    webhook: JsonObject | None = None
+    webhook: Webhook | None = None
     timeout_s: Annotated[float, Meta(gt=0, le=604_800)] | None = None
 
 
@@ -46,6 +55,7 @@ class Executed(Wire):
     version: str | None
     instance_id: str | None
     webhook_registered: bool = False
+    webhook_error: str | UnsetType = UNSET
 
 
 class NotExecuted(Wire, omit_defaults=True):
@@ -63,6 +73,8 @@ class NotExecuted(Wire, omit_defaults=True):
     finished_at: Timestamp | None = None
     version: str | None = None
     instance_id: str | None = None
+    webhook_registered: bool | None = None
+    webhook_error: str | None = None
 
 
 class Begun(Wire, omit_defaults=True):
@@ -92,6 +104,9 @@ class ExecutionStatus(Wire, omit_defaults=True):
     created_at: Timestamp
     started_at: Timestamp
     webhook_registered: bool | None = None
+    webhook_status: WebhookWord | None = None
+    webhook_attempts: int | None = None
+    webhook_error: str | None = None
     status_reason: str | None = None
     result: OptionalJson = UNSET
     error: str | None = None
@@ -103,6 +118,34 @@ class ExecutionStatus(Wire, omit_defaults=True):
     version: str | None = None
     instance_id: str | None = None
     parent_execution_id: str | None = None
+    session_id: str | None = None
+    actor_id: str | None = None
+
+
+class WebhookBody(Wire, omit_defaults=True):
+    """What a webhook's receiver is sent."""
+
+    event: Literal["execution.completed", "execution.failed"]
+    execution_id: str
+    run_id: str
+    workflow_id: str
+    agent_node_id: str
+    reasoner_id: str
+    status: StatusWord
+    target: str
+    type: str
+    created_at: Timestamp
+    started_at: Timestamp
+    completed_at: Timestamp | None
+    timestamp: Timestamp
+    duration_ms: int | None = None
+    status_reason: str | None = None
+    error_category: str | None = None
+    result: OptionalJson = UNSET
+    error_message: str | None = None
+    error_details: OptionalJson = UNSET
+    version: str | None = None
+    instance_id: str | None = None
     session_id: str | None = None
     actor_id: str | None = None
 
