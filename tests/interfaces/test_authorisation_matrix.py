@@ -17,6 +17,8 @@ PUBLIC = {("GET", "/health"), ("GET", "/"), ("GET", "/ready")} | {
     ("POST", "/api/v1/agents/register"),
     ("GET", "/api/v1/agents/ca"),
     ("GET", "/api/v1/agents/crl"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
 }
 
 

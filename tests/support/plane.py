@@ -79,6 +79,7 @@ class Plane:
     control: ControlPlane
     main: Caller
     coordinator: Caller
+    conductor: Caller
     metrics: Caller
 
     async def key(self, *scopes: str) -> Caller:
@@ -89,18 +90,21 @@ class Plane:
 
 def free_ports(settings: Settings) -> Settings:
     """Let every listener take a free port."""
-    server = replace(settings.server, port=0, coordinator_port=0, metrics_port=0)
+    server = replace(settings.server, port=0, coordinator_port=0, conductor_port=0, metrics_port=0)
     return replace(settings, server=server)
 
 
 @asynccontextmanager
-async def running_plane(data_dir: Path, settings: Settings | None = None) -> AsyncIterator[Plane]:
-    """Run a control plane on free loopback ports."""
+async def running_plane(
+    data_dir: Path, settings: Settings | None = None, *, patience_s: float = 20.0
+) -> AsyncIterator[Plane]:
+    """Run a control plane on free loopback ports; `patience_s`: how long callers wait for an answer."""
     control = ControlPlane(free_ports(replace(settings or Settings(), data_dir=data_dir)))
     await control.start()
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=patience_s)) as session:
             callers = {name: Caller(url, session) for name, url in control.listeners.items()}
-            yield Plane(control, callers["main"], callers["coordinator"], callers["metrics"])
+            names = ("main", "coordinator", "conductor", "metrics")
+            yield Plane(control, *(callers[name] for name in names))
     finally:
         await control.stop()

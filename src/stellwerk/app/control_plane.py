@@ -36,6 +36,14 @@ class ControlPlane:
         self._clock = clock or SystemClock()
         self._running = contextlib.AsyncExitStack()
         self._listeners: list[Listener] = []
+        self._subjects: Subjects | None = None
+
+    @property
+    def subjects(self) -> Subjects:
+        """What the interfaces stand over, while it runs: for programs that have it inside them."""
+        if self._subjects is None:
+            raise RuntimeError("the control plane does not run")
+        return self._subjects
 
     @property
     def listeners(self) -> dict[str, str]:
@@ -57,10 +65,12 @@ class ControlPlane:
                 await part.start()
                 starting.push_async_callback(part.stop, self._settings.server.stop_timeout_s)
             await self._show_first_key(subjects)
+            self._subjects = subjects
             self._running = starting.pop_all()
 
     async def stop(self) -> None:
         """Stop everything in order; may be called more than once."""
+        self._subjects = None
         await self._running.aclose()
 
     def _bind(self) -> list[Bound]:

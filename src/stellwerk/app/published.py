@@ -12,7 +12,7 @@ from stellwerk.app.subjects import Subjects
 from stellwerk.http.gate import Interface
 from stellwerk.http.meter import Meter
 from stellwerk.http.tls import Tls
-from stellwerk.interfaces import connector, coordinator, deployment, nodes, operations
+from stellwerk.interfaces import conductor, connector, coordinator, deployment, nodes, operations
 from stellwerk.interfaces.operations import Gauge
 from stellwerk.loop import Loop
 
@@ -139,11 +139,25 @@ def _connector(subjects: Subjects, meter: Meter) -> Published:
     return Published("connector", part)
 
 
+def _conductor(subjects: Subjects, meter: Meter) -> Published:
+    releasing = subjects.releasing
+    part = conductor.build(
+        deployer=releasing.deployer,
+        database=database_component(subjects.database).check,
+        loops=(releasing.operations.loop, *subjects.journal.loops),
+        clock=subjects.clock,
+        settings=subjects.settings.conductor,
+        observer=meter,
+    )
+    return Published("conductor", part, {"conductor": part.compat})
+
+
 INTERFACES: tuple[Callable[[Subjects, Meter], Published], ...] = (
     _coordinator,
     _deployment,
     _nodes,
     _connector,
+    _conductor,
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from stellwerk.app.errors import CannotStart
+from stellwerk.app.releasing import Releasing, start_releasing
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.fleet.deployment.service import Deployments
@@ -55,6 +56,7 @@ class Subjects:
     identities: Identities
     secrets: Secrets
     deployments: Deployments
+    releasing: Releasing
 
     def loops(self) -> Iterator[Loop]:
         """Go through all that runs in the background."""
@@ -63,6 +65,7 @@ class Subjects:
         yield from self.connectors.loops
         yield self.webhooks.loop
         yield self.restarting.loop
+        yield self.releasing.operations.loop
         yield self.pruner.loop
         yield self.audit.loop
 
@@ -108,6 +111,7 @@ async def start_subjects(
     starting.push_async_callback(webhooks.stop)
     deployments = Deployments(database, journal, fleet, identities, settings=settings.fleet, clock=clock)
     await deployments.start()
+    releasing = await start_releasing(starting, database, journal, settings, clock=clock, key=key)
     return Subjects(
         settings=settings,
         clock=clock,
@@ -128,6 +132,7 @@ async def start_subjects(
         identities=identities,
         secrets=Secrets(database, journal, key, clock),
         deployments=deployments,
+        releasing=releasing,
     )
 
 

@@ -25,8 +25,15 @@ def serve(
     database: Annotated[str | None, typer.Option(metavar="URL", help="sqlite or postgresql://…")] = None,
     tls_port: Annotated[int | None, typer.Option(help="A further listener with TLS.")] = None,
     no_compat_ports: Annotated[
-        bool, typer.Option("--no-compat-ports", help="Only the main listener, not 9001 and 9090.")
+        bool, typer.Option("--no-compat-ports", help="Only the main listener, not 9001, 8081 and 9090.")
     ] = False,
+    manifests: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The application to deploy: a folder a service.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Where to: kubeconfig, in-cluster, sandbox or none.")
+    ] = None,
+    kubeconfig: Annotated[str | None, typer.Option(metavar="FILE", help="The cluster to deploy to.")] = None,
     set_: SetOption = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="Gets one JSON object with the addresses once ready.")
@@ -43,6 +50,9 @@ def serve(
         flag("database.url", database, "--database"),
         flag("server.tls_port", tls_port, "--tls-port"),
         flag("server.compat_ports", False if no_compat_ports else None, "--no-compat-ports"),
+        flag("conductor.manifests", None if manifests is None else str(manifests), "--manifests"),
+        flag("conductor.cluster", cluster, "--cluster"),
+        flag("conductor.kubeconfig", kubeconfig, "--kubeconfig"),
     ]
     loaded = load_or_end(config, [given for given in flags if given.raw is not None], set_)
     from stellwerk.cli.process import run

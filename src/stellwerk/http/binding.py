@@ -54,7 +54,12 @@ def bind_all(settings: Settings) -> list[Bound]:
 
 def _bind_compat(server: ServerSettings, secure: bool) -> list[Bound]:
     bound = []
-    for name, port in (("coordinator", server.coordinator_port), ("metrics", server.metrics_port)):
+    ports = {
+        "coordinator": server.coordinator_port,
+        "conductor": server.conductor_port,
+        "metrics": server.metrics_port,
+    }
+    for name, port in ports.items():
         try:
             bound.append(Bound(name, bind(server.host, port), secure))
         except OSError as error:

@@ -15,6 +15,8 @@ class Fault:
     advice: str = ""
     service: str = ""
     """Empty where it concerns the whole application."""
+    malformed: bool = False
+    """Whether it is no YAML at all."""
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}:{self.line}"

@@ -1,6 +1,7 @@
 """Settings: the only reader of files and of the environment."""
 
 from stellwerk.settings.assignment import Assignment
+from stellwerk.settings.conductor import ConductorSettings, ParametersSettings
 from stellwerk.settings.faults import Fault, SettingsError
 from stellwerk.settings.loading import Loaded, load_settings
 from stellwerk.settings.sections import (
@@ -25,6 +26,7 @@ from stellwerk.settings.sections import (
 __all__ = [
     "AccessSettings",
     "Assignment",
+    "ConductorSettings",
     "ConnectorSettings",
     "DatabaseSettings",
     "Fault",
@@ -36,6 +38,7 @@ __all__ = [
     "Loaded",
     "LogSettings",
     "OutboundSettings",
+    "ParametersSettings",
     "ServerSettings",
     "Settings",
     "SettingsError",

@@ -45,6 +45,7 @@ def load_settings(
     faults: list[Fault] = []
     assignments = [
         *from_agentfield(environment, faults),
+        *_from_kubectl(environment),
         *_from_file(file, environment, faults),
         *from_variables(environment, faults),
         *_from_environment(environment, faults),
@@ -98,6 +99,12 @@ def _from_file(
     from stellwerk.settings.file import read_file
 
     yield from read_file(path, faults)
+
+
+def _from_kubectl(environment: Mapping[str, str]) -> Iterator[Assignment]:
+    """Take the cluster that whoever started us selected for `kubectl` as well."""
+    if environment.get("KUBECONFIG"):
+        yield Assignment("conductor.kubeconfig", environment["KUBECONFIG"], "KUBECONFIG")
 
 
 def _from_environment(environment: Mapping[str, str], faults: list[Fault]) -> Iterator[Assignment]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stellwerk.settings.conductor import ConductorSettings, ParametersSettings
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -22,6 +24,8 @@ class ServerSettings:
     """Whether the listeners of the published interfaces are opened beside the main one."""
     coordinator_port: int = 9001
     """Compat listener of the coordinator interface, the port of its published examples."""
+    conductor_port: int = 8081
+    """Compat listener of the conductor interface, the port of its published examples."""
     metrics_port: int = 9090
     """Compat listener with `/metrics` only. Prometheus itself uses it too, so a busy port only warns."""
     insecure: bool = False
@@ -403,4 +407,6 @@ class Settings:
     traffic: TrafficSettings = field(default_factory=TrafficSettings)
     connector: ConnectorSettings = field(default_factory=ConnectorSettings)
     inquiry: InquirySettings = field(default_factory=InquirySettings)
+    conductor: ConductorSettings = field(default_factory=ConductorSettings)
+    parameters: ParametersSettings = field(default_factory=ParametersSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -189,6 +189,11 @@ def _database_url(value: str) -> str | None:
     return "expected `sqlite` or `postgresql://user@host/name`"
 
 
+def _label(value: str) -> str | None:
+    fits = re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,51}[a-z0-9])?", value)
+    return None if fits else "expected up to 53 of a-z, 0-9, - and ., with a letter or digit at both ends"
+
+
 def _weight(value: int) -> str | None:
     return None if 0 <= value <= 10_000 else "expected a weight between 0 and 10000"
 
@@ -197,6 +202,7 @@ _RULES: dict[str, Callable[..., str | None]] = {
     "server.port": _port,
     "server.tls_port": _port,
     "server.coordinator_port": _port,
+    "server.conductor_port": _port,
     "server.metrics_port": _port,
     "database.url": _database_url,
     "access.trusted_proxies": _networks,
@@ -204,6 +210,12 @@ _RULES: dict[str, Callable[..., str | None]] = {
     "traffic.first_weight": _weight,
     "traffic.later_weight": _weight,
     "connector.capabilities": _capabilities,
+    "conductor.application": _label,
+    "conductor.cluster": _one_of("kubeconfig", "in-cluster", "sandbox", "none"),
+    "conductor.wait_s": _seconds_between(0, 3_600),
+    "conductor.deadline_s": _seconds_between(1, 86_400),
+    "conductor.reconcile": _one_of("off", "report", "repair"),
+    "parameters.store": _one_of("database", "crd"),
     "connector.restart_s": _seconds_between(1, 3_600),
     "connector.restart_wait_s": _seconds_between(0, 300),
     "trust.trust_domain": _trust_domain,
@@ -240,4 +252,9 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
         found.append(("fleet.offline_after", "must be greater than fleet.late_after"))
     if settings.work.retry_cap_s < settings.work.retry_base_s:
         found.append(("work.retry_cap_s", "must not be smaller than work.retry_base_s"))
+    conductor = settings.conductor
+    if conductor.cluster == "kubeconfig" and not conductor.kubeconfig:
+        found.append(("conductor.cluster", "name the file: --kubeconfig FILE, or KUBECONFIG"))
+    if settings.parameters.store == "crd" and conductor.cluster == "none":
+        found.append(("parameters.store", "crd needs a cluster; see conductor.cluster"))
     return found

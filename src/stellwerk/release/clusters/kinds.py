@@ -77,6 +77,10 @@ class Kinds:
                 return info
         return None
 
+    def versions(self) -> Iterator[KindInfo]:
+        """List every kind in every version."""
+        return (one for served in self._versions.values() for one in served)
+
     def __iter__(self) -> Iterator[KindInfo]:
         """List each kind once, in the version that the cluster prefers."""
         return (served[0] for served in self._versions.values())

@@ -98,6 +98,24 @@ class Parameters:
         note = Note(Action.RESTORED, principal.id, why[:LONGEST_WHY], version)
         return await self._change(instance, lambda _: spec, note, if_match)
 
+    async def put_back(self, instance: str, spec: Mapping[str, Any], *, by: str, why: str) -> None:
+        """Store what a release was made with. Unchecked: it was deployed once, whatever the schema says now.
+
+        Raises StaleParameters where others change them at the same time, again and again.
+        """
+        for attempt in range(_TRIES):
+            before = await self._store.read(checked_instance(instance))
+            if (before.spec if before else {}) == spec:
+                return
+            note = Note(Action.RESTORED, by, why[:LONGEST_WHY])
+            try:
+                await self._store.write(instance, spec, before=before, note=note)
+            except StaleParameters:
+                if attempt + 1 == _TRIES:
+                    raise
+            else:
+                return
+
     async def history(self, instance: str = DEFAULT_INSTANCE, limit: int = 100) -> list[Version]:
         """Return the versions of an instance, newest first; of a removed one as well."""
         return await self._history.past(checked_instance(instance), limit)

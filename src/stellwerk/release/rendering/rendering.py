@@ -153,7 +153,7 @@ class _Run:
             return
         except Malformed as error:
             line = self._line(source, values, error.line)
-            self._fault(service, source.file, line, error.message, error.advice)
+            self.faults.append(Fault(source.file, line, error.message, error.advice, service, malformed=True))
             return
         for document in documents:
             yield from self._sound(service, source, values, document)

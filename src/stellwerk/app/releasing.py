@@ -1,0 +1,84 @@
+"""Deployment of an application: its parts, and what each needs of the others."""
+
+import contextlib
+import hmac
+import uuid
+from dataclasses import dataclass
+
+from stellwerk.app.clusters import selected_cluster
+from stellwerk.clock import Clock
+from stellwerk.database.database import Database
+from stellwerk.journal.service import Journal
+from stellwerk.release.clusters.cluster import Cluster
+from stellwerk.release.deploying import Deployer
+from stellwerk.release.operations.run import Tools
+from stellwerk.release.operations.sealing import Sealer
+from stellwerk.release.operations.service import Operations
+from stellwerk.release.operations.settling import Settling
+from stellwerk.release.parameters.cluster_store import ClusterStore
+from stellwerk.release.parameters.definition import Resource
+from stellwerk.release.parameters.restoring import Restorer
+from stellwerk.release.parameters.service import Parameters
+from stellwerk.release.parameters.store import DatabaseStore, History, ParameterStore
+from stellwerk.release.source import Source
+from stellwerk.settings import ParametersSettings, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Releasing:
+    """Everything that deploys, started."""
+
+    cluster: Cluster
+    source: Source
+    parameters: Parameters
+    operations: Operations
+    deployer: Deployer
+
+
+async def start_releasing(
+    starting: contextlib.AsyncExitStack,
+    database: Database,
+    journal: Journal,
+    settings: Settings,
+    *,
+    clock: Clock,
+    key: bytes,
+) -> Releasing:
+    """Make and start it; `key` is that of the secrets at rest. Raises CannotStart."""
+    cluster = selected_cluster(settings.conductor)
+    starting.push_async_callback(cluster.close)
+    source = Source(settings.conductor.manifests, settings.conductor.application)
+    history = History(source.name, database, journal, clock)
+    parameters = Parameters(source.last, _store(settings.parameters, cluster, source, history), history)
+    tools = Tools(
+        cluster,
+        Settling(cluster, clock),
+        Restorer(parameters),
+        database,
+        journal,
+        Sealer(_derived(key, b"stellwerk.release")),
+        clock,
+    )
+    # One process alone has the embedded database: after a kill it takes its own locks back at once.
+    holder = "here" if database.engine == "sqlite" else uuid.uuid4().hex
+    operations = Operations(tools, holder=holder)
+    await operations.start_loop()
+    starting.push_async_callback(operations.stop)
+    hashing = _derived(key, b"stellwerk.release.hashes")
+    deployer = Deployer(source, parameters, operations, cluster, secret_key=hashing)
+    return Releasing(cluster, source, parameters, operations, deployer)
+
+
+def _store(
+    settings: ParametersSettings, cluster: Cluster, source: Source, history: History
+) -> ParameterStore:
+    if settings.store == "database":
+        return DatabaseStore(history)
+    resource = Resource(settings.group, settings.version, settings.plural)
+    manager = f"stellwerk-{source.name}"
+    return ClusterStore(cluster, history, namespace=settings.namespace, manager=manager, resource=resource)
+
+
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    """Make a key for one purpose, so that what leaks of one tells nothing of another."""
+    return hmac.digest(key, purpose, "sha256")

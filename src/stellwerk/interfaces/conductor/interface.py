@@ -1,0 +1,103 @@
+"""Assembly of the interface."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stellwerk import __version__
+from stellwerk.clock import Clock
+from stellwerk.http.description import describe
+from stellwerk.http.documentation import Document
+from stellwerk.http.endpoint import Endpoint, Observer
+from stellwerk.http.gate import Interface, everything
+from stellwerk.http.operation import Operation
+from stellwerk.http.router import Router
+from stellwerk.interfaces.conductor.deploying import DeployRoutes
+from stellwerk.interfaces.conductor.errors import Refusal, refuse, render_problem
+from stellwerk.interfaces.conductor.health import DatabaseCheck, HealthRoutes
+from stellwerk.interfaces.conductor.operations import OperationRoutes
+from stellwerk.interfaces.conductor.releases import ReleaseRoutes
+from stellwerk.loop import Loop
+from stellwerk.release.deploying import Deployer
+from stellwerk.settings import ConductorSettings
+
+NAME = "conductor"
+HEAD = Document(
+    "Stellwerk conductor", __version__, "Services from templated manifests onto a Kubernetes cluster."
+)
+SLASHED = frozenset({"/manifests/", "/api/events/", "/api/parameters/"})
+"""What the published program also answers with a slash at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConductorInterface:
+    """The assembled interface."""
+
+    interface: Interface
+    """For the main listener."""
+    compat: Interface
+    """For a listener of its own."""
+    document: Callable[[], dict[str, Any]]
+    """Makes its OpenAPI description."""
+    operations: tuple[Operation, ...]
+    loops: Sequence[Loop] = ()
+    """What runs in the background: nothing."""
+
+    def figures(self) -> Iterator[tuple[str, str, Callable[[], float], dict[str, str]]]:
+        """List figures for the metrics: none beside those that all operations have."""
+        yield from ()
+
+    async def start(self) -> None:
+        """Do nothing; there is nothing to start."""
+
+    async def stop(self, limit_s: float) -> None:
+        """Do nothing; there is nothing to stop."""
+
+
+def build(
+    *,
+    deployer: Deployer,
+    database: DatabaseCheck,
+    loops: Sequence[Loop],
+    clock: Clock,
+    settings: ConductorSettings,
+    observer: Observer | None = None,
+) -> ConductorInterface:
+    """Assemble the interface. `loops` are those of the subject; `observer` is told of every answer."""
+    operations = (
+        *DeployRoutes(deployer, settings).operations(),
+        *OperationRoutes(deployer).operations(),
+        *ReleaseRoutes(deployer).operations(),
+        *HealthRoutes(deployer.cluster, loops, database, clock).operations(),
+    )
+    endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]
+
+    @functools.cache
+    def document() -> dict[str, Any]:
+        return describe(HEAD, operations, refusal=Refusal, not_found=Refusal)
+
+    interface = Interface(
+        NAME,
+        Router(endpoints, render_problem),
+        render_problem,
+        owns,
+        rewrite=without_slash,
+        public=frozenset(one.path for one in operations if one.scope is None),
+    )
+    return ConductorInterface(interface, replace(interface, owns=everything), document, operations)
+
+
+def owns(path: str) -> int:
+    """Return the length of the prefix by which the interface owns a path, 0 if it does not."""
+    if path in ("/healthz", "/readyz"):
+        return len(path)
+    if path == "/manifests" or path.startswith("/manifests/"):
+        return len("/manifests")
+    # What is versioned belongs to others.
+    return len("/api") if path.startswith("/api/") and not path.startswith("/api/v1/") else 0
+
+
+def without_slash(path: str) -> str | None:
+    """Return the plain path of one that is also answered with a slash at its end."""
+    return path[:-1] if path in SLASHED else None

@@ -1,0 +1,114 @@
+"""The use cases of deploying an application: what was asked for becomes an operation, or the plan of one.
+
+Until an operation is recorded nothing is changed, and everything that can be refused is: names that are not
+known, templates that cannot be rendered, a cluster that is not selected or does not answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stellwerk.release.choosing import deployed, described
+from stellwerk.release.clusters.cluster import Cluster
+from stellwerk.release.operations.record import Operation, OperationKind, Options, Prepared, Request
+from stellwerk.release.operations.service import Operations
+from stellwerk.release.ownership import Identity
+from stellwerk.release.parameters.model import DEFAULT_INSTANCE, UnknownInstance
+from stellwerk.release.parameters.service import Parameters, checked_instance
+from stellwerk.release.plan import Plan
+from stellwerk.release.preparing import Basis, around, ask, prepare
+from stellwerk.release.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks for, in their own names."""
+
+    kind: OperationKind
+    by: str
+    services: tuple[str, ...] = ()
+    """Names of services and groups; empty means all."""
+    instance: str = DEFAULT_INSTANCE
+    options: Options = field(default_factory=Options)
+    revision: int | None = None
+    """For a rollback; None for the last release that succeeded before the present one."""
+    note: str = ""
+
+
+class Deployer:
+    """Deploys one application. Methods may raise DatabaseUnavailable, and what a cluster raises."""
+
+    def __init__(
+        self,
+        source: Source,
+        parameters: Parameters,
+        operations: Operations,
+        cluster: Cluster,
+        *,
+        secret_key: bytes,
+    ) -> None:
+        self.source = source
+        self.parameters = parameters
+        self.operations = operations
+        self.cluster = cluster
+        self._secret_key = secret_key
+
+    def identity(self, instance: str = DEFAULT_INSTANCE) -> Identity:
+        """Name an instance of the application. Raises InvalidInstance."""
+        return Identity(self.source.name, checked_instance(instance))
+
+    async def begin(self, wish: Wish, *, on_busy: Literal["wait", "refuse"] = "wait") -> Operation:
+        """Record what is asked for as an operation.
+
+        Raises UnknownServices, NothingDescribed, Faulty, UnknownInstance, InvalidInstance, and what
+        `Operations.begin` raises.
+        """
+        request, prepared = await self._prepare(wish)
+        return await self.operations.begin(request, prepared, on_busy=on_busy)
+
+    async def preview(self, wish: Wish) -> Plan:
+        """Return what it would do; nothing is changed. Raises as `begin` does, and InventoryUnreadable."""
+        request, prepared = await self._prepare(wish)
+        return await self.operations.preview(request, prepared)
+
+    async def basis(self, instance: str = DEFAULT_INSTANCE) -> Basis:
+        """Read what is rendered, and with what. Raises UnknownInstance, InvalidInstance."""
+        identity = self.identity(instance)
+        application = await self.source.read()
+        info = await ask(self.cluster)
+        return Basis(application, await self._spec(identity), instance, info, self._secret_key)
+
+    async def _prepare(self, wish: Wish) -> tuple[Request, Prepared]:
+        basis = await self.basis(wish.instance)
+        identity = self.identity(wish.instance)
+        if wish.kind in (OperationKind.UP, OperationKind.UPDATE):
+            services = described(basis.application, wish.services)
+            prepared = await prepare(basis, services)
+        else:
+            services = await self._deployed(wish, basis, identity)
+            # Those of a rollback that names none are the release's.
+            prepared = await around(basis, services or tuple(basis.application.services))
+        request = Request(wish.kind, identity, services, wish.by, wish.options, wish.revision, wish.note)
+        return request, prepared
+
+    async def _deployed(self, wish: Wish, basis: Basis, identity: Identity) -> tuple[str, ...]:
+        if wish.kind is OperationKind.ROLLBACK and not wish.services:
+            return ()
+        owned = {
+            one.service
+            for one in (await self.operations.inventory(identity, basis.namespace)).entries.values()
+        }
+        for release in await self.operations.releases(identity):
+            owned |= release.contents.keys()
+        return deployed(basis.application, wish.services, owned)
+
+    async def _spec(self, identity: Identity) -> Mapping[str, Any]:
+        document = await self.parameters.get(identity.instance)
+        if document.stored:
+            return document.spec
+        # A misspelt instance must not become a new one; one whose parameters were removed can still be.
+        if identity.instance != DEFAULT_INSTANCE and not await self.operations.releases(identity):
+            raise UnknownInstance(
+                f"There is no instance {identity.instance}; make it with its parameters first"
+            )
+        return {}
