@@ -19,6 +19,7 @@ PUBLIC = {("GET", "/health"), ("GET", "/"), ("GET", "/ready")} | {
     ("GET", "/api/v1/agents/crl"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("GET", "/config"),
 }
 
 

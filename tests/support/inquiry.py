@@ -116,7 +116,8 @@ class Office:
             self.journal,
             SystemClock(),
         )
-        self.investigations = Investigations(self.tools, InquirySettings(**settings), holder=holder)
+        self.settings = InquirySettings(**settings)
+        self.investigations = Investigations(self.tools, self.settings, holder=holder)
 
     async def start(self) -> None:
         """Begin to carry sessions through."""

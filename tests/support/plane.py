@@ -38,7 +38,7 @@ class Caller:
             headers["content-type"] = "application/json"
         async with self.session.request(method, self.url + path, data=data, headers=headers, **more) as got:
             raw = await got.read()
-            is_json = got.headers.get("content-type", "").startswith("application/json")
+            is_json = got.content_type in {"application/json", "application/problem+json"}
             sent = {name.lower(): value for name, value in got.headers.items()}
             return Answer(got.status, msgspec.json.decode(raw) if is_json else raw, sent)
 

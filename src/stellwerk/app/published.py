@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from prometheus_client.core import Metric
+
 from stellwerk.app.readiness import database_component, loop_component, loop_gauge
 from stellwerk.app.subjects import Subjects
 from stellwerk.http.gate import Interface
 from stellwerk.http.meter import Meter
 from stellwerk.http.tls import Tls
-from stellwerk.interfaces import conductor, connector, coordinator, deployment, nodes, operations
+from stellwerk.interfaces import conductor, connector, coordinator, deployment, incidents, nodes, operations
 from stellwerk.interfaces.operations import Gauge
 from stellwerk.loop import Loop
 
@@ -47,6 +49,8 @@ class Published:
     name: str
     part: Part
     compat: Mapping[str, Interface] = field(default_factory=dict)
+    families: Callable[[], Iterable[Metric]] = tuple
+    """Reads metrics that have published names of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +156,23 @@ def _conductor(subjects: Subjects, meter: Meter) -> Published:
     return Published("conductor", part, {"conductor": part.compat})
 
 
+def _incidents(subjects: Subjects, meter: Meter) -> Published:
+    part = incidents.build(
+        investigations=subjects.inquiry.investigations,
+        journal=subjects.journal,
+        settings=subjects.settings.inquiry,
+        observer=meter,
+    )
+    return Published("incidents", part, families=part.families)
+
+
 INTERFACES: tuple[Callable[[Subjects, Meter], Published], ...] = (
     _coordinator,
     _deployment,
     _nodes,
     _connector,
     _conductor,
+    _incidents,
 )
 
 
@@ -174,5 +189,6 @@ def _operations(
         meter=meter,
         components=[database_component(subjects.database), *map(loop_component, loops)],
         gauges=[*figures, *map(loop_gauge, loops)],
+        families=[one.families for one in published],
         documents={one.name: one.part.document for one in published},
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from stellwerk.app.errors import CannotStart
+from stellwerk.app.inquiring import Inquiry, start_inquiry
 from stellwerk.app.releasing import Releasing, start_releasing
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
@@ -57,6 +58,7 @@ class Subjects:
     secrets: Secrets
     deployments: Deployments
     releasing: Releasing
+    inquiry: Inquiry
 
     def loops(self) -> Iterator[Loop]:
         """Go through all that runs in the background."""
@@ -64,6 +66,7 @@ class Subjects:
             yield from subject.loops
         yield from self.connectors.loops
         yield self.webhooks.loop
+        yield from self.inquiry.loops
         yield self.restarting.loop
         yield self.releasing.operations.loop
         yield self.pruner.loop
@@ -112,6 +115,9 @@ async def start_subjects(
     deployments = Deployments(database, journal, fleet, identities, settings=settings.fleet, clock=clock)
     await deployments.start()
     releasing = await start_releasing(starting, database, journal, settings, clock=clock, key=key)
+    inquiry = await start_inquiry(
+        starting, database, journal, settings, clock=clock, cluster=releasing.cluster
+    )
     return Subjects(
         settings=settings,
         clock=clock,
@@ -133,6 +139,7 @@ async def start_subjects(
         secrets=Secrets(database, journal, key, clock),
         deployments=deployments,
         releasing=releasing,
+        inquiry=inquiry,
     )
 
 

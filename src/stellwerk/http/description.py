@@ -36,6 +36,7 @@ def describe(
     refusal: type,
     not_found: type,
     mentioned: Sequence[type] = (),
+    refusal_media_type: str = JSON,
 ) -> JsonObject:
     """Describe operations; `mentioned` are types that only schemas refer to."""
     schemas = _Schemas(
@@ -50,7 +51,9 @@ def describe(
     paths: JsonObject = {}
     for operation in operations:
         item = paths.setdefault(operation.path, {})
-        item[operation.method.lower()] = _operation(operation, schemas, refusal, not_found)
+        item[operation.method.lower()] = _operation(
+            operation, schemas, refusal, not_found, refusal_media_type
+        )
     tags = dict.fromkeys(operation.tag for operation in operations)
     return {
         "openapi": "3.1.0",
@@ -95,7 +98,9 @@ class _Schemas:
             yield name, field, name in schema.get("required", ())
 
 
-def _operation(operation: Operation, schemas: _Schemas, refusal: type, not_found: type) -> JsonObject:
+def _operation(
+    operation: Operation, schemas: _Schemas, refusal: type, not_found: type, media_type: str
+) -> JsonObject:
     described: JsonObject = {
         "operationId": _identifier(operation),
         "summary": operation.summary,
@@ -119,7 +124,7 @@ def _operation(operation: Operation, schemas: _Schemas, refusal: type, not_found
         described["requestBody"] = {"required": operation.body_required, "content": content}
     for status in statuses(operation):
         described["responses"][str(status)] = _refusal(
-            status, schemas.of(not_found if status == 404 else refusal)
+            status, schemas.of(not_found if status == 404 else refusal), media_type
         )
     for status, kind in operation.also.items():
         content = {JSON: {"schema": schemas.of(kind)}}
@@ -143,8 +148,9 @@ def _success(operation: Operation, schemas: _Schemas) -> JsonObject:
     return {"description": "Done", "content": {operation.gives: {"schema": {"type": "string"}}}}
 
 
-def _refusal(status: int, schema: JsonObject) -> JsonObject:
-    described: JsonObject = {"description": HTTPStatus(status).phrase, "content": {JSON: {"schema": schema}}}
+def _refusal(status: int, schema: JsonObject, media_type: str) -> JsonObject:
+    content = {media_type: {"schema": schema}}
+    described: JsonObject = {"description": HTTPStatus(status).phrase, "content": content}
     if status in (429, 503):
         seconds = {"type": "integer", "minimum": 1}
         described["headers"] = {"Retry-After": {"schema": seconds, "description": "Seconds."}}
@@ -163,7 +169,7 @@ def _parameters(operation: Operation, schemas: _Schemas) -> Iterator[JsonObject]
 
 
 def _identifier(operation: Operation) -> str:
-    return f"{operation.handle.__name__}_{operation.tag}".replace(" ", "_")
+    return operation.identifier or f"{operation.handle.__name__}_{operation.tag}".replace(" ", "_")
 
 
 def _without_null(schema: JsonObject) -> JsonObject:

@@ -117,6 +117,8 @@ class Operation:
     """Authorises instead of the scope, for callers that may also, or only, show a certificate."""
     capability: str | None = None
     """What a connector's token must allow, where the check looks at one; for the description."""
+    identifier: str = ""
+    """Its `operationId`, where generated clients know it by a published one; empty makes one."""
     misses: bool = True
     """Whether an operation with a parameter in its path can answer 404."""
 

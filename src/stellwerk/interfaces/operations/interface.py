@@ -18,7 +18,7 @@ from stellwerk.http.router import Router
 from stellwerk.interfaces.operations.errors import Refusal, refuse, render_problem
 from stellwerk.interfaces.operations.events import EventRoutes
 from stellwerk.interfaces.operations.keys import KeyRoutes
-from stellwerk.interfaces.operations.metrics import Gauge, MetricRoutes
+from stellwerk.interfaces.operations.metrics import Families, Gauge, MetricRoutes
 from stellwerk.interfaces.operations.readiness import Component, ReadyRoutes
 from stellwerk.journal.service import Journal
 from stellwerk.trust.service import Keys
@@ -54,18 +54,20 @@ def build(
     meter: Meter,
     components: Sequence[Component] = (),
     gauges: Sequence[Gauge] = (),
+    families: Sequence[Families] = (),
     documents: Mapping[str, Callable[[], Mapping[str, Any]]] | None = None,
 ) -> Operations:
     """Assemble the interface.
 
     `meter` was given to the other interfaces as their observer; `components` are what readiness looks at
-    beside the database, `gauges` further figures for the metrics; `documents` are the OpenAPI descriptions
+    beside the database, `gauges` further figures for the metrics, `families` whole
+    metrics; `documents` are the OpenAPI descriptions
     of the other interfaces by name.
     """
     events = EventRoutes(journal)
     streams = Gauge("event_streams", "Open event streams.", lambda: events.streams)
     operations = (
-        *MetricRoutes(fleet, work, meter, [*gauges, streams]).operations(),
+        *MetricRoutes(fleet, work, meter, gauges=[*gauges, streams], families=families).operations(),
         *events.operations(),
         *KeyRoutes(keys, clock).operations(),
         *ReadyRoutes(components, clock).operations(),

@@ -41,14 +41,27 @@ class Gauge:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+Families = Callable[[], Iterable[Metric]]
+"""Reads metrics that have published names of their own."""
+
+
 class MetricRoutes:
     """See the module."""
 
-    def __init__(self, fleet: Fleet, work: Work, meter: Meter, gauges: Sequence[Gauge]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        work: Work,
+        meter: Meter,
+        *,
+        gauges: Sequence[Gauge],
+        families: Sequence[Families] = (),
+    ) -> None:
         self._fleet = fleet
         self._work = work
         self._meter = meter
         self._gauges = gauges
+        self._families = families
         # Registries of their own: the default one is global, and its collectors would come with every import.
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
@@ -79,6 +92,7 @@ class MetricRoutes:
                     *work_metrics(stats),
                     *http_metrics(self._meter),
                     *gauge_metrics(self._gauges),
+                    *(family for read in self._families for family in read()),
                 ]
             )
         )

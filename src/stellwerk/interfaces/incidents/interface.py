@@ -1,0 +1,85 @@
+"""Assembly of the interface."""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client.core import Metric
+
+from stellwerk import __version__
+from stellwerk.http.description import describe
+from stellwerk.http.documentation import Document
+from stellwerk.http.endpoint import Endpoint, Observer
+from stellwerk.http.gate import Interface
+from stellwerk.http.operation import Operation
+from stellwerk.http.router import Router
+from stellwerk.inquiry.sessions.service import Investigations
+from stellwerk.interfaces.incidents.configuration import CONFIG, ConfigurationRoutes
+from stellwerk.interfaces.incidents.errors import MEDIA_TYPE, HTTPError, refuse, render_problem
+from stellwerk.interfaces.incidents.metrics import families
+from stellwerk.interfaces.incidents.sessions import PREFIX, SessionRoutes
+from stellwerk.interfaces.incidents.streams import StreamRoutes
+from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
+from stellwerk.settings import InquirySettings
+
+NAME = "incidents"
+HEAD = Document("Stellwerk incidents", __version__, "Root causes with evidence, and remedies.")
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentsInterface:
+    """The assembled interface."""
+
+    interface: Interface
+    document: Callable[[], dict[str, Any]]
+    """Makes its OpenAPI description."""
+    operations: tuple[Operation, ...]
+    families: Callable[[], Iterable[Metric]]
+    """Reads its metrics, which have published names."""
+    loops: Sequence[Loop] = ()
+    """What runs in the background: nothing."""
+
+    def figures(self) -> Iterator[tuple[str, str, Callable[[], float], dict[str, str]]]:
+        """List figures for the metrics: none beside the families."""
+        yield from ()
+
+    async def start(self) -> None:
+        """Do nothing; there is nothing to start."""
+
+    async def stop(self, limit_s: float) -> None:
+        """Do nothing; there is nothing to stop."""
+
+
+def build(
+    *,
+    investigations: Investigations,
+    journal: Journal,
+    settings: InquirySettings,
+    observer: Observer | None = None,
+) -> IncidentsInterface:
+    """Assemble the interface. `observer` is told of every answer."""
+    operations = (
+        *SessionRoutes(investigations).operations(),
+        *StreamRoutes(investigations, journal).operations(),
+        *ConfigurationRoutes(settings).operations(),
+    )
+    endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]
+
+    @functools.cache
+    def document() -> dict[str, Any]:
+        return describe(
+            HEAD, operations, refusal=HTTPError, not_found=HTTPError, refusal_media_type=MEDIA_TYPE
+        )
+
+    router = Router(endpoints, render_problem)
+    interface = Interface(NAME, router, render_problem, owns, public=frozenset({CONFIG}))
+    return IncidentsInterface(interface, document, operations, lambda: families(investigations))
+
+
+def owns(path: str) -> int:
+    """Return the length of the prefix by which the interface owns a path, 0 if it does not."""
+    if path in {CONFIG, PREFIX} or path.startswith(PREFIX + "/"):
+        return min(len(path), len(PREFIX))
+    return 0
