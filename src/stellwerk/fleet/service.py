@@ -212,7 +212,7 @@ class Fleet:
         group's owner or `fleet:admin`. Raises UnknownAgent, UnknownVersion, OwnedByAnother, InvalidWeight,
         WeightsChanged.
         """
-        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN))
+        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN), said=principal.said)
         return await self._carried.through(self._set_weights(caller, group, weights, expected))
 
     async def remove_version(self, principal: Principal, group: str, version: str) -> None:
@@ -220,7 +220,7 @@ class Fleet:
 
         Raises UnknownAgent, UnknownVersion, OwnedByAnother.
         """
-        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN))
+        caller = store.Caller(principal.id, principal.may(Scope.FLEET_ADMIN), said=principal.said)
         await self._carried.through(self._remove_version(caller, group, version))
 
     async def take_part(self, group: str, write: Callable[[Membership], Awaitable[T]]) -> T:

@@ -46,6 +46,8 @@ class Caller(msgspec.Struct, frozen=True):
     administers: bool
     through: str | None = None
     """The interface that speaks for it; None for any."""
+    said: Mapping[str, str] = {}
+    """What it calls its change, for the audit event."""
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -187,7 +189,7 @@ def set_weights(
     record, before = yield from _open_versions(caller, group)
     if expected is not None and expected != tag_of(before):
         raise WeightsChanged(group, tag_of(before))
-    after, event = yield from versions.set_weights(group, before, weights, caller.principal)
+    after, event = yield from versions.set_weights(group, before, weights, caller.principal, caller.said)
     yield from append_many([event], now_us)
     return weights_set(before, after), replace(record, versions=after)
 
@@ -204,7 +206,7 @@ def remove_version(
     left = yield from _instances(group)
     events = [Author(group, one, caller.principal).removed(len(left)) for one in gone]
     weight = versions.weights_of(before)[version]
-    events.append(versions.weights_event(group, caller.principal, {version: weight}, {}))
+    events.append(versions.weights_event(group, caller.principal, {version: weight}, {}, caller.said))
     if not left:
         yield Sql(_REMOVE_VERSIONS, (group,))
         yield Sql(_REMOVE_GROUP, (group,))

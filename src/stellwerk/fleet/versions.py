@@ -66,7 +66,7 @@ def note_version(registration: Registration, now_us: int) -> Unit[Versions]:
 
 
 def set_weights(
-    group: str, versions: Versions, weights: Mapping[str, int], principal: str
+    group: str, versions: Versions, weights: Mapping[str, int], principal: str, said: Mapping[str, str]
 ) -> Unit[tuple[Versions, Event]]:
     """Set weights of versions all at once. Raises InvalidWeight, UnknownVersion."""
     known = weights_of(versions)
@@ -80,7 +80,7 @@ def set_weights(
         VersionView(one.version, weights.get(one.version, one.weight), one.registered_at) for one in versions
     )
     old = {version: known[version] for version in weights}
-    return after, weights_event(group, principal, old, dict(weights))
+    return after, weights_event(group, principal, old, dict(weights), said)
 
 
 def remove_version(group: str, versions: Versions, version: str) -> Unit[tuple[Versions, Sequence[str]]]:
@@ -97,10 +97,14 @@ def remove_version(group: str, versions: Versions, version: str) -> Unit[tuple[V
 
 
 def weights_event(
-    group: str, principal: str, old: Mapping[str, int | None], new: Mapping[str, int | None]
+    group: str,
+    principal: str,
+    old: Mapping[str, int | None],
+    new: Mapping[str, int | None],
+    said: Mapping[str, str],
 ) -> Event:
     """Tell who changed which weights. An audit event: it decides where everybody's calls go."""
-    data = msgspec.json.encode({"old": old, "new": new}).decode()
+    data = msgspec.json.encode({"old": old, "new": new, **said}).decode()
     return Event("agent.weights", Retention.AUDIT, group=group, principal=principal, data=data)
 
 

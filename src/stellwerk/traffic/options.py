@@ -83,7 +83,7 @@ class AgentOptions:
                 group=group,
                 principal=principal.id,
                 # Only what they are named: metadata and supervisors may hold what a journal must not keep.
-                data=msgspec.json.encode({"changed": sorted(said)}).decode(),
+                data=msgspec.json.encode({"changed": sorted(said), **principal.said}).decode(),
             )
             yield from append(event, now_us)
             return after

@@ -11,7 +11,8 @@ each looks now and then whether another has left something open.
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import msgspec
 import structlog
@@ -54,6 +55,7 @@ from stellwerk.work.service import Work
 LOOK_S = 1.0
 IDLE_LOOK_S = 10.0
 LISTED = 100
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 log = structlog.get_logger()
 
@@ -125,7 +127,7 @@ class Restarting:
             requested_at=now_us,
             deadline_at=now_us + self._limit_us,
         )
-        if not await self._database.write(lambda: _insert(restart, now_us)):
+        if not await self._database.write(lambda: _insert(restart, principal.said, now_us)):
             raise RestartRefused("restart_under_way", f"Agent {group} is being restarted already")
         self._journal.committed()
         self._open.add(group)
@@ -233,10 +235,10 @@ class Restarting:
         return next_one
 
 
-def _insert(restart: Restart, now_us: int) -> Unit[bool]:
+def _insert(restart: Restart, said: Mapping[str, str], now_us: int) -> Unit[bool]:
     if not (yield from store.insert_restart(restart)):
         return False
-    yield from append(_event("agent.restart_requested", restart), now_us)
+    yield from append(_event("agent.restart_requested", restart, said), now_us)
     return True
 
 
@@ -248,12 +250,13 @@ def _update(before: Restart, after: Restart, now_us: int) -> Unit[bool]:
     return True
 
 
-def _event(kind: str, restart: Restart) -> Event:
+def _event(kind: str, restart: Restart, said: Mapping[str, str] = NOTHING) -> Event:
     data = {
         "restart_id": restart.restart_id,
         "version": restart.version,
         "instances": {step.instance: step.replaced_by for step in restart.steps},
         "detail": restart.detail,
+        **said,
     }
     text = msgspec.json.encode(data).decode()
     return Event(kind, Retention.AUDIT, group=restart.group, principal=restart.requested_by, data=text)

@@ -6,6 +6,14 @@ from stellwerk.trust.scopes import ALL_SCOPES, Scope, administration_of, granted
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """What a caller calls a change in its own books."""
+
+    id: str
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A caller that was recognised: an API key, or the local user of an open listener."""
 
@@ -16,6 +24,8 @@ class Principal:
     scopes: frozenset[Scope]
     """As given; `may` also knows what they imply."""
     granted: frozenset[Scope] = field(init=False, repr=False, compare=False)
+    command: Command | None = field(default=None, compare=False, kw_only=True)
+    """Kept with the audit events of the change that is asked for; None is not said."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "granted", granted_by(self.scopes))
@@ -23,6 +33,14 @@ class Principal:
     def may(self, scope: Scope) -> bool:
         """Tell whether the principal has a right, given or implied."""
         return scope in self.granted
+
+    @property
+    def said(self) -> dict[str, str]:
+        """Name the command in the data of an event."""
+        if self.command is None:
+            return {}
+        source = self.command.source
+        return {"command_id": self.command.id, **({} if source is None else {"command_source": source})}
 
     def administers(self, scope: Scope) -> bool:
         """Tell whether the principal may act on what others own in the scope's subject."""

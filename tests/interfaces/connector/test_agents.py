@@ -6,6 +6,7 @@ import pytest
 
 from interfaces.connector.conftest import EVERYTHING, PREFIXES, Site
 from stellwerk import __version__
+from support.node import Node
 from support.plane import Caller
 
 TIMES = ("last_heartbeat", "registered_at")
@@ -120,6 +121,45 @@ async def test_where_nothing_is_lists_are_empty_and_never_null(site: Site, prefi
     for path in ("reasoners/nobody", "groups/nobody", "nodes/nobody/status", "reasoners/nobody/versions"):
         answer = await caller.call("GET", f"{prefix}/{path}")
         assert (answer.status, answer.body) == (404, {"error": "agent not found"})
+
+
+async def pages(caller: Caller, path: str, name: str) -> list[list[dict[str, Any]]]:
+    """Read a list page by page, one agent a page."""
+    found, after = [], ""
+    while True:
+        page = await caller.get(f"{path}?limit=1{after}")
+        found.append(page[name])
+        if "next" not in page:
+            return found
+        after = f"&after={page['next']}"
+
+
+async def test_lists_are_read_in_pages_of_whole_agents(site: Site, prefix: str) -> None:
+    for name in ("abel", "zoe"):
+        await Node(site.api, id=name).register()
+    for path, name in (("reasoners", "reasoners"), ("groups", "groups"), ("nodes", "agents")):
+        whole = await site.caller.get(f"{prefix}/{path}")
+        found = await pages(site.caller, f"{prefix}/{path}", name)
+        assert [row for page in found for row in page] == whole[name]
+        assert [{row["group_id"] for row in page} for page in found] == [{"abel"}, {"hello"}, {"zoe"}]
+        page = await site.caller.get(f"{prefix}/{path}?limit=2&after=abel")
+        assert (page["total"], "next" in page) == (whole["total"], False)
+        assert (await site.caller.get(f"{prefix}/{path}?after=zoe"))[name] == []
+
+
+async def test_a_page_goes_on_where_agents_were_removed(site: Site) -> None:
+    for name in ("abel", "zoe"):
+        await Node(site.api, id=name).register()
+    page = await site.caller.get("/connector/groups?limit=1")
+    await site.caller.delete("/connector/reasoners/abel/versions/1.0.0?force=true")
+    page = await site.caller.get(f"/connector/groups?limit=1&after={page['next']}")
+    assert [row["group_id"] for row in page["groups"]] == ["hello"]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "after=", "limit=-1"])
+async def test_a_page_that_makes_no_sense_is_400(site: Site, query: str) -> None:
+    for path in ("reasoners", "groups", "nodes"):
+        assert (await site.caller.call("GET", f"/connector/{path}?{query}")).status == 400
 
 
 async def test_a_version_that_left_is_shown_as_it_is(site: Site) -> None:

@@ -1,6 +1,6 @@
 """Routes about agents: the manifest, reasoners, groups, nodes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -11,6 +11,7 @@ from stellwerk.fleet.service import Fleet
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.interfaces.connector import rendering, wire
 from stellwerk.interfaces.connector.dialects import Dialect, acting, connector_of, may_see
+from stellwerk.interfaces.connector.paging import page_of
 from stellwerk.interfaces.connector.routes import Routes
 from stellwerk.traffic.execution import OptionChanges, VersionStanding
 from stellwerk.traffic.service import Traffic
@@ -32,7 +33,7 @@ class AgentRoutes(Routes):
         return [
             *self._manifest(),
             self.route("GET", "/reasoners", self.list_reasoners, read, wire.Reasoners,
-                       "List the versions of all agents"),
+                       "List the versions of all agents", query=wire.PageQuery),
             self.route("GET", "/reasoners/{id}", self.get_reasoner, read, wire.ReasonerDetail,
                        "Show an agent"),
             self.route("PATCH", "/reasoners/{id}", self.change_reasoner, write, wire.ReasonerDetail,
@@ -45,7 +46,7 @@ class AgentRoutes(Routes):
             self.route("GET", "/groups/{id}/nodes", self.list_nodes_of_group, read, wire.Nodes,
                        "List the versions of an agent"),
             self.route("GET", "/nodes", self.list_nodes, status, wire.AllNodes,
-                       "List the versions of all agents as nodes"),
+                       "List the versions of all agents as nodes", query=wire.PageQuery),
             self.route("GET", "/nodes/{id}/status", self.get_node_status, status, wire.NodeStatus,
                        "Show in short how an agent stands"),
         ]  # fmt: skip
@@ -65,12 +66,13 @@ class AgentRoutes(Routes):
             return rendering.coded_manifest(token)
         return rendering.documented_manifest(token)
 
-    async def list_reasoners(self, call: Call[None, None]) -> Answer:
+    async def list_reasoners(self, call: Call[None, wire.PageQuery]) -> Answer:
+        page = page_of(self._views(call.principal), call.query)
         rows = [
             rendering.reasoner_row(view, one, self._traffic.options(view.group))
-            for view, one in self._all(call.principal)
+            for view, one in self._standings(page.views)
         ]
-        return wire.Reasoners(reasoners=rows, total=len(rows))
+        return wire.Reasoners(reasoners=rows, total=page.versions, next=page.next)
 
     async def get_reasoner(self, call: Call[None, None]) -> Answer:
         return self._detail(await self._view(call.path["id"]))
@@ -82,17 +84,15 @@ class AgentRoutes(Routes):
         changes = OptionChanges(
             **{name: value for name, value in given.items() if value is not msgspec.UNSET}
         )
-        await self._traffic.change_options(acting(call.principal), group, changes)
+        await self._traffic.change_options(acting(call), group, changes)
         return self._detail(await self._view(group))
 
     async def list_groups(self, call: Call[None, wire.GroupsQuery]) -> Answer:
         team = call.query.team_id or rendering.TEAM
-        rows = [
-            rendering.group_row(view)
-            for view in self._views(call.principal)
-            if rendering.team_of(view) == team
-        ]
-        return wire.Groups(groups=rows, total=len(rows))
+        views = [view for view in self._views(call.principal) if rendering.team_of(view) == team]
+        page = page_of(views, call.query)
+        rows = [rendering.group_row(view) for view in page.views]
+        return wire.Groups(groups=rows, total=len(views), next=page.next)
 
     async def list_group_nodes(self, call: Call[None, None]) -> Answer:
         view = await self._view(call.path["id"])
@@ -106,12 +106,13 @@ class AgentRoutes(Routes):
             return wire.Nodes(nodes=[], total=0)
         return await self.list_group_nodes(call)
 
-    async def list_nodes(self, call: Call[None, None]) -> Answer:
+    async def list_nodes(self, call: Call[None, wire.PageQuery]) -> Answer:
+        page = page_of(self._views(call.principal), call.query)
         rows = [
             rendering.node_row(view, one, self._traffic.options(view.group))
-            for view, one in self._all(call.principal)
+            for view, one in self._standings(page.views)
         ]
-        return wire.AllNodes(agents=rows, total=len(rows))
+        return wire.AllNodes(agents=rows, total=page.versions, next=page.next)
 
     async def get_node_status(self, call: Call[None, None]) -> Answer:
         view = await self._view(call.path["id"])
@@ -132,8 +133,8 @@ class AgentRoutes(Routes):
         ]
         return sorted(views, key=lambda view: view.group)
 
-    def _all(self, principal: Principal) -> Iterator[tuple[AgentView, VersionStanding]]:
-        for view in self._views(principal):
+    def _standings(self, views: Iterable[AgentView]) -> Iterator[tuple[AgentView, VersionStanding]]:
+        for view in views:
             for one in self._traffic.versions(view.group):
                 yield view, one
 

@@ -6,18 +6,25 @@ operators with API keys, and for our command line.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from stellwerk.http.operation import Check
+from stellwerk.http.operation import Call, Check
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.connector.errors import unauthorized
 from stellwerk.trust.connectors.capabilities import Capability, may_read, subject_of
 from stellwerk.trust.connectors.tokens import Connector
-from stellwerk.trust.principal import Principal
+from stellwerk.trust.principal import Command, Principal
 from stellwerk.trust.scopes import Scope
 
 ANY_TOKEN = "any"  # noqa: S105 - what the description says of routes that need no capability
+COMMAND_ID, COMMAND_SOURCE = b"x-command-id", b"x-command-source"
+LONGEST_COMMAND = 200
+_COMMAND = {"type": "string", "maxLength": LONGEST_COMMAND, "pattern": "^[ -~]*$"}
+COMMANDS: Mapping[str, Any] = {
+    "X-Command-ID": {**_COMMAND, "description": "What the caller calls this change; kept in the journal."},
+    "X-Command-Source": {**_COMMAND, "description": "Who gave the command; kept with its id."},
+}
 AGENT = "id"
 """Name of the parameter of paths that is an agent's id."""
 
@@ -96,14 +103,28 @@ def connector_of(principal: Principal) -> Connector:
     return principal
 
 
-def acting(principal: Principal) -> Principal:
-    """Return the principal as which a caller changes agents.
+def acting(call: Call[Any, Any]) -> Principal:
+    """Return the principal as which a caller changes agents, with what it calls the change. Raises Problem.
 
     A connector's right was judged by its capabilities; for the fleet it is an operator of this one change.
     """
+    principal, command = call.principal, _command_of(call)
     if isinstance(principal, Connector):
-        return Principal(principal.id, principal.name, frozenset({Scope.FLEET_ADMIN}))
-    return principal
+        return Principal(principal.id, principal.name, frozenset({Scope.FLEET_ADMIN}), command=command)
+    return replace(principal, command=command)
+
+
+def _command_of(call: Call[Any, Any]) -> Command | None:
+    name, source = (_text(call, header) for header in (COMMAND_ID, COMMAND_SOURCE))
+    return None if name is None else Command(name, source)
+
+
+def _text(call: Call[Any, Any], header: bytes) -> str | None:
+    """Read a header; None where it is missing or empty. Raises Problem."""
+    text = (call.header(header) or "").strip()
+    if len(text) > LONGEST_COMMAND or not text.isascii() or not (text.isprintable() or not text):
+        raise Problem.invalid(f"{header.decode()} has at most {LONGEST_COMMAND} printable ASCII characters")
+    return text or None
 
 
 def may_see(principal: Principal, agent: str) -> bool:

@@ -59,9 +59,7 @@ class RestartRoutes(Routes):
 
     async def _restart(self, call: Call[None, wire.RestartQuery], version: str | None) -> Answer:
         query = call.query
-        begun = await self._restarting.request(
-            acting(call.principal), call.path["id"], version, force=query.force
-        )
+        begun = await self._restarting.request(acting(call), call.path["id"], version, force=query.force)
         wait_s = self._settings.restart_wait_s if query.wait_s is None else query.wait_s
         return _answer(await self._restarting.wait(begun, wait_s))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stellwerk.http.operation import Handle, Operation
-from stellwerk.interfaces.connector.dialects import Dialect
+from stellwerk.interfaces.connector.dialects import COMMANDS, Dialect
 from stellwerk.trust.connectors.capabilities import Capability
 
 
@@ -29,6 +29,8 @@ class Routes:
         **more: Any,
     ) -> Operation:
         """Make one route; `capability` None takes any token."""
+        if capability is not None and capability.writes:
+            more["headers"] = {**more.get("headers", {}), **COMMANDS}
         return Operation(
             method=method,
             path=self.dialect.prefix + path,

@@ -70,16 +70,14 @@ class VersionRoutes(Routes):
                 f"version {one.version} takes {one.share_percent:g} % of the calls; set its weight to 0 first"
             )
             raise Problem.conflict(text, "version_in_rotation")
-        await self._fleet.remove_version(acting(call.principal), view.group, one.version)
+        await self._fleet.remove_version(acting(call), view.group, one.version)
         return wire.VersionRemoved(id=view.group, version=one.version)
 
     async def set_weight(self, call: Call[wire.SetWeight, None]) -> Answer:
         view = await self._view(call.path["id"])
         version = self._standing(view, call.path["version"]).version
         weight = weight_of(call.body.weight)
-        done = await self._fleet.set_weights(
-            acting(call.principal), view.group, {version: weight}, _expected(call)
-        )
+        done = await self._fleet.set_weights(acting(call), view.group, {version: weight}, _expected(call))
         shares = self._shares(view.group)
         body = wire.WeightSet(
             id=view.group,
@@ -94,7 +92,7 @@ class VersionRoutes(Routes):
     async def set_weights(self, call: Call[wire.SetWeights, None]) -> Answer:
         view = await self._view(call.path["id"])
         wanted = {version: weight_of(raw) for version, raw in call.body.weights.items()}
-        done = await self._fleet.set_weights(acting(call.principal), view.group, wanted, _expected(call))
+        done = await self._fleet.set_weights(acting(call), view.group, wanted, _expected(call))
         body = wire.WeightsSet(
             id=view.group,
             previous_weights=dict(done.previous),

@@ -170,9 +170,11 @@ class ReasonerRow(VersionRow):
     skills: Functions
 
 
-class Reasoners(Wire):
+class Reasoners(Wire, omit_defaults=True):
     reasoners: list[ReasonerRow]
     total: int
+    next: str | None = None
+    """Id of the page's last agent, where more follow."""
 
 
 class ReasonerDetail(Wire):
@@ -210,12 +212,21 @@ class GroupRow(Wire):
     versions: list[str]
 
 
-class Groups(Wire):
+class Groups(Wire, omit_defaults=True):
     groups: list[GroupRow]
     total: int
+    next: str | None = None
 
 
-class GroupsQuery(Wire):
+class PageQuery(Wire):
+    """A page of agents, by their ids; without a limit all of them, as published."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    after: Annotated[str, Meta(min_length=1, max_length=253)] | None = None
+    """The `next` of the page before."""
+
+
+class GroupsQuery(PageQuery):
     team_id: str | None = None
 
 
@@ -228,9 +239,10 @@ class NodeRow(ReasonerRow):
     id: str
 
 
-class AllNodes(Wire):
+class AllNodes(Wire, omit_defaults=True):
     agents: list[NodeRow]
     total: int
+    next: str | None = None
 
 
 class NodeStatus(Wire):
