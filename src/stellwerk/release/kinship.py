@@ -1,6 +1,6 @@
-"""Which objects were made for which: a Deployment's ReplicaSet, its pods, the events about all of them."""
+"""Which objects were made for which: a Deployment's ReplicaSet, and its pods."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from stellwerk.release.conditions import entries, part, status_of
 from stellwerk.release.objects import Body
@@ -45,12 +45,6 @@ def made_by(owner: Body, bodies: Sequence[Body]) -> list[Body]:
         for body in bodies
         if any(one.get("uid") == uid for one in entries(part(body, "metadata"), "ownerReferences"))
     ]
-
-
-def events_about(bodies: Collection[Body], events: Sequence[Body]) -> list[Body]:
-    """List the events about these objects."""
-    uids = {part(body, "metadata").get("uid") for body in bodies}
-    return [event for event in events if part(event, "involvedObject").get("uid") in uids]
 
 
 def _revision(replica_set: Body) -> int:

@@ -21,7 +21,7 @@ class Related:
     pods: Sequence[Body] = ()
     """Those of its newest revision (`kinship.pods_of`)."""
     events: Sequence[Body] = ()
-    """About it, what it made, and these pods (`kinship.events_about`)."""
+    """About it, what it made, and these pods."""
     endpoints: Body | None = None
     """The Endpoints of a Service; None if nobody looked."""
 

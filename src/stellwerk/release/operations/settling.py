@@ -9,26 +9,24 @@ that is refused leaves its part of the table empty: less is known then, and noth
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.release.clusters.cluster import Changed, Cluster
-from stellwerk.release.clusters.errors import ClusterError, Gone
-from stellwerk.release.clusters.kinds import Kind, kind_of
+from stellwerk.release.clusters.errors import ClusterError
+from stellwerk.release.clusters.kinds import kind_of
 from stellwerk.release.health import Health, Related, health
-from stellwerk.release.kinship import events_about, made_by, pods_of
 from stellwerk.release.objects import Body, Key
+from stellwerk.release.observing import Watch, explained, watches_around
 from stellwerk.release.ownership import owner_of
-from stellwerk.release.reasons import Reason, with_log
+from stellwerk.release.reasons import Reason
+from stellwerk.release.table import ObjectTable, named
 
 LOOK_S = 1.0
 GATHER_S = 0.02
 """Changes come in bursts: a pod that starts makes five."""
-
-POD, REPLICA_SET, EVENT = Kind("Pod"), Kind("ReplicaSet", "apps"), Kind("Event")
-_RUN_PROGRAMS = frozenset({"apps", "batch"})
 
 
 class Standing(NamedTuple):
@@ -40,12 +38,6 @@ class Standing(NamedTuple):
     """A word for programs: `ImagePullBackOff`; empty while nothing is known to be wrong."""
     certain: bool = False
     """Whether waiting will not help."""
-
-
-class _Watch(NamedTuple):
-    kind: Kind
-    namespace: str
-    labels: tuple[tuple[str, str], ...] = ()
 
 
 class Settling:
@@ -60,11 +52,11 @@ class Settling:
 
         The bodies are what applying them gave.
         """
-        table = _Table(objects)
-        found = {key: health(body, self._around(())) for key, body in objects.items()}
+        table, now = _Table(objects), self._now()
+        found = {key: health(body, Related(now)) for key, body in objects.items()}
         unsettled = {key: objects[key] for key, one in found.items() if not _is_well(one)}
         yield {key: _standing(one) for key, one in found.items()}
-        tasks = [asyncio.create_task(self._fill(table, watch)) for watch in sorted(_watches(unsettled))]
+        tasks = [asyncio.create_task(self._fill(table, watch)) for watch in _watches(unsettled)]
         logs: dict[tuple[Key, str], Reason] = {}
         try:
             while True:
@@ -77,32 +69,19 @@ class Settling:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _judge(self, key: Key, table: "_Table", logs: dict[tuple[Key, str], Reason]) -> Health:
-        body = table.get(key)
+        body, now = table.get(key), self._now()
         if body is None:
-            return health(None, self._around(()))
-        pods, events = table.around(body)
-        found = health(body, self._around(pods, events))
+            return health(None, Related(now))
+        found = health(body, table.around(body, now))
         if found.reason is None or found.reason.log is None or not found.reason.certain:
             return found
         place = (found.reason.object, found.reason.code)
         if place not in logs:
-            logs[place] = await self._with_log(found.reason)
+            logs[place] = await explained(self._cluster, found.reason)
         reason = logs[place]
         return Health(found.status, str(reason), reason)
 
-    async def _with_log(self, reason: Reason) -> Reason:
-        log = reason.log
-        if log is None:
-            return reason
-        try:
-            text = await self._cluster.logs(
-                log.namespace, log.pod, log.container, previous=log.previous, tail=5
-            )
-        except (ClusterError, Gone):
-            return reason
-        return with_log(reason, text)
-
-    async def _fill(self, table: "_Table", watch: _Watch) -> None:
+    async def _fill(self, table: "_Table", watch: Watch) -> None:
         """Keep a part of the table; ends where the cluster does not let us watch."""
         labels = dict(watch.labels) or None
         with contextlib.suppress(ClusterError):
@@ -111,42 +90,35 @@ class Settling:
                 async for change in changes:
                     table.take(change)
 
-    def _around(self, pods: Sequence[Body], events: Sequence[Body] = ()) -> Related:
-        now = datetime.fromtimestamp(self._clock.now_us() / MICROSECONDS, UTC)
-        return Related(now, pods, events)
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now_us() / MICROSECONDS, UTC)
 
 
 class _Table:
-    """Objects as watches last told them, by name."""
+    """Objects as watches last told them."""
 
     def __init__(self, objects: Mapping[Key, Body]) -> None:
-        self._bodies: dict[Key, Body] = dict(objects)
+        self._objects = ObjectTable(objects.values())
         self._news = asyncio.Event()
 
     def take(self, change: Changed) -> None:
         """Note a change. What is older than what we know is left out: a list may lag behind an apply."""
         if not change.object:
             return
-        metadata = change.object["metadata"]
-        kind = kind_of(change.object)
-        key = Key(metadata.get("namespace") or "", kind.kind, metadata["name"], kind.group)
+        key = named(change.object)
         if change.type == "deleted":
-            self._bodies.pop(key, None)
-        elif not _is_older(change.object, self._bodies.get(key)):
-            self._bodies[key] = change.object
+            self._objects.drop(key)
+        elif not _is_older(change.object, self._objects.get(key)):
+            self._objects.put(change.object)
         self._news.set()
 
     def get(self, key: Key) -> Body | None:
         """Return an object; None if it is gone."""
-        return self._bodies.get(key)
+        return self._objects.get(key)
 
-    def around(self, body: Body) -> tuple[list[Body], list[Body]]:
-        """Return the pods of an object, and the events about it, what it made and these pods."""
-        namespace = body["metadata"].get("namespace") or ""
-        replica_sets = self._of(REPLICA_SET, namespace)
-        pods = pods_of(body, self._of(POD, namespace), replica_sets)
-        family = [body, *made_by(body, replica_sets), *pods]
-        return pods, events_about(family, self._of(EVENT, namespace))
+    def around(self, body: Body, now: datetime) -> Related:
+        """Return what is known around an object."""
+        return self._objects.related(body, now)
 
     async def changed(self, at_most_s: float) -> None:
         """Wait for news, and a little for more of them."""
@@ -156,25 +128,13 @@ class _Table:
                 await asyncio.sleep(GATHER_S)
         self._news.clear()
 
-    def _of(self, kind: Kind, namespace: str) -> list[Body]:
-        return [
-            body
-            for key, body in self._bodies.items()
-            if (key.namespace, key.kind, key.group) == (namespace, kind.kind, kind.group)
-        ]
 
-
-def _watches(objects: Mapping[Key, Body]) -> set[_Watch]:
+def _watches(objects: Mapping[Key, Body]) -> set[Watch]:
     found = set()
     for key, body in objects.items():
         owner = owner_of(body)
         labels = tuple(sorted(owner.identity.labels().items())) if owner else ()
-        kind = kind_of(body)
-        found.add(_Watch(kind, key.namespace, labels))
-        if key.namespace:
-            found.add(_Watch(EVENT, key.namespace))
-        if key.group in _RUN_PROGRAMS or kind.kind in ("Pod", "ReplicationController"):
-            found |= {_Watch(POD, key.namespace), _Watch(REPLICA_SET, key.namespace)}
+        found |= {Watch(kind_of(body), key.namespace, labels), *watches_around(key)}
     return found
 
 
