@@ -21,6 +21,8 @@ class OperationKind(StrEnum):
     UPDATE = "update"
     DOWN = "down"
     ROLLBACK = "rollback"
+    REPAIR = "repair"
+    """Applies the present release again; leaves none itself, or a rollback would lead to the same."""
 
 
 class OperationState(StrEnum):

@@ -396,12 +396,15 @@ class Run:
             operation, state=state, failure=failure, finished_at=now_us, objects=tuple(self._results.values())
         )
         records = self._changed or state is OperationState.SUCCEEDED
+        records = records and operation.kind is not OperationKind.REPAIR
 
         def unit() -> Unit[Operation]:
             yield from self._lock.guard()
             ended = self.operation
             if records:
                 ended = yield from self._release(ended, now_us)
+            else:
+                yield from store.forget_operations(ended.identity)
             if self._stored is not None:
                 yield from store.put_inventory(ended.identity, self._inventory, ended.namespace)
             yield from store.update_operation(ended)

@@ -10,7 +10,7 @@ the lock next goes on from them. A cancellation is a mark on the record, which t
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -94,8 +94,8 @@ class Operations:
     ) -> Operation:
         """Record an operation, durably; it is carried out as soon as those before it have ended.
 
-        For a removal and a rollback `prepared` says only where the inventory is kept and what other services
-        describe: the objects are those of a release. Raises Busy, UnknownRevision, Unreadable.
+        For a removal, a rollback and a repair `prepared` says only where the inventory is kept and what
+        other services describe: the objects are those of a release. Raises Busy, UnknownRevision, Unreadable.
         """
         request, prepared = await self._of_release(request, prepared)
         operation = _operation(request, prepared, self._tools.clock.now_us())
@@ -187,6 +187,22 @@ class Operations:
         release = await self._release(identity, revision)
         return await self._manifests(identity, release.contents), await self._parameters(identity, revision)
 
+    async def present(self, identity: Identity, services: Collection[str]) -> tuple[Manifest, ...]:
+        """Return what the newest release says about some services. Raises Unreadable."""
+        releases = await self.releases(identity)
+        contents = releases[0].contents if releases else {}
+        named = {service: one for service, one in contents.items() if service in services}
+        return await self._manifests(identity, named)
+
+    async def open(self, identity: Identity) -> Sequence[Operation]:
+        """List the operations that have not ended, oldest first."""
+        return await self._tools.database.read(lambda: store.open_operations(identity))
+
+    async def owned(self, identity: Identity) -> Inventory:
+        """Return what an instance owns by our own copy. Raises InventoryUnreadable."""
+        found = await self._tools.database.read(lambda: store.read_inventory(identity))
+        return found[0] if found else Inventory()
+
     async def inventory(self, identity: Identity, namespace: str) -> Inventory:
         """Return what an application instance owns. Raises InventoryUnreadable, and what a cluster raises."""
         stored, _, in_cluster = await read_inventories(
@@ -198,12 +214,9 @@ class Operations:
         """Fill in what a rollback goes back to, or what a removal may have to run before."""
         if request.kind is OperationKind.ROLLBACK:
             return await self._of_rollback(request, prepared)
-        if request.kind is not OperationKind.DOWN:
+        if request.kind not in (OperationKind.DOWN, OperationKind.REPAIR):
             return request, prepared
-        releases = await self.releases(request.identity)
-        contents = releases[0].contents if releases else {}
-        named = {service: one for service, one in contents.items() if service in request.services}
-        manifests = await self._manifests(request.identity, named)
+        manifests = await self.present(request.identity, request.services)
         return request, _with(prepared, manifests, prepared.parameters)
 
     async def _of_rollback(self, request: Request, prepared: Prepared) -> tuple[Request, Prepared]:
@@ -324,7 +337,7 @@ class Operations:
         failure = ended.failure
         if not ended.options.auto_rollback or failure is None or not failure.certain or ended.release is None:
             return
-        if ended.kind is OperationKind.ROLLBACK or ended.kind is OperationKind.DOWN:
+        if ended.kind not in (OperationKind.UP, OperationKind.UPDATE):
             return
         note = f"automatic, because {ended.id} failed: {failure.error}"
         options = replace(ended.options, auto_rollback=False)

@@ -183,17 +183,22 @@ def put_inventory(identity: Identity, inventory: Inventory, namespace: str) -> U
     )
 
 
-def _let_go(identity: Identity, newest: int) -> Unit[None]:
-    yield Sql(
-        "DELETE FROM release_revisions WHERE application = $1 AND instance = $2 AND revision <= $3",
-        (*identity, newest - KEPT),
-    )
+def forget_operations(identity: Identity) -> Unit[None]:
+    """Let go of operations that are too old."""
     yield Sql(
         "DELETE FROM release_operations WHERE application = $1 AND instance = $2 AND finished_at IS NOT NULL"
         " AND operation_id NOT IN (SELECT operation_id FROM release_operations WHERE application = $1"
         " AND instance = $2 ORDER BY requested_at DESC LIMIT $3)",
         (*identity, KEPT_OPERATIONS),
     )
+
+
+def _let_go(identity: Identity, newest: int) -> Unit[None]:
+    yield Sql(
+        "DELETE FROM release_revisions WHERE application = $1 AND instance = $2 AND revision <= $3",
+        (*identity, newest - KEPT),
+    )
+    yield from forget_operations(identity)
     used = yield Sql(
         "SELECT contents FROM release_revisions WHERE application = $1 AND instance = $2 UNION ALL"
         " SELECT contents FROM release_operations WHERE application = $1 AND instance = $2"
