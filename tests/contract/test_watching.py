@@ -8,6 +8,7 @@ from stellwerk.database.database import Database
 from stellwerk.release.objects import Body, Key
 from stellwerk.release.operations.record import OperationKind, OperationState
 from stellwerk.release.watching.drift import DriftKind
+from stellwerk.release.watching.reconciling import Mode
 from stellwerk.release.watching.record import DeploymentState
 from support.release import Yard, config, deployment
 from support.watching import Tower, until
@@ -195,7 +196,7 @@ async def test_nothing_is_repaired_unless_that_is_wanted(tower: Tower) -> None:
 
 @pytest.fixture
 async def repairing(yard: Yard) -> AsyncIterator[Tower]:
-    tower = Tower(yard, mode="repair")
+    tower = Tower(yard, mode=Mode.REPAIR)
     await tower.start()
     yield tower
     await tower.stop()

@@ -20,7 +20,7 @@ class Tower:
     """Watches what a yard deploys."""
 
     def __init__(
-        self, yard: Yard, *, mode: Mode = "off", holder: str = "here", pass_s: float = 300.0
+        self, yard: Yard, *, mode: Mode = Mode.OFF, holder: str = "here", pass_s: float = 300.0
     ) -> None:
         self.yard = yard
         self.watching = Watching(yard.tools, yard.operations, US.application, holder=holder)

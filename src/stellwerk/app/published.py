@@ -148,7 +148,7 @@ def _conductor(subjects: Subjects, meter: Meter) -> Published:
     part = conductor.build(
         deployer=releasing.deployer,
         database=database_component(subjects.database).check,
-        loops=(releasing.operations.loop, *subjects.journal.loops),
+        loops=(*releasing.loops, *subjects.journal.loops),
         clock=subjects.clock,
         settings=subjects.settings.conductor,
         observer=meter,

@@ -3,12 +3,14 @@
 import contextlib
 import hmac
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stellwerk.app.clusters import selected_cluster
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.journal.service import Journal
+from stellwerk.loop import Loop
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.deploying import Deployer
 from stellwerk.release.operations.run import Tools
@@ -21,6 +23,8 @@ from stellwerk.release.parameters.restoring import Restorer
 from stellwerk.release.parameters.service import Parameters
 from stellwerk.release.parameters.store import DatabaseStore, History, ParameterStore
 from stellwerk.release.source import Source
+from stellwerk.release.watching.reconciling import Mode, Reconciler
+from stellwerk.release.watching.service import Watching
 from stellwerk.settings import ParametersSettings, Settings
 
 
@@ -33,6 +37,13 @@ class Releasing:
     parameters: Parameters
     operations: Operations
     deployer: Deployer
+    watching: Watching
+    reconciler: Reconciler
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background."""
+        return (self.operations.loop, self.watching.loop, self.reconciler.loop)
 
 
 async def start_releasing(
@@ -64,9 +75,15 @@ async def start_releasing(
     operations = Operations(tools, holder=holder)
     await operations.start_loop()
     starting.push_async_callback(operations.stop)
+    watching = Watching(tools, operations, source.name, holder=holder)
+    starting.push_async_callback(watching.stop)
+    await watching.start()
+    reconciler = Reconciler(tools, operations, watching, mode=Mode(settings.conductor.reconcile))
+    starting.push_async_callback(reconciler.stop)
+    await reconciler.start()
     hashing = _derived(key, b"stellwerk.release.hashes")
     deployer = Deployer(source, parameters, operations, cluster, secret_key=hashing)
-    return Releasing(cluster, source, parameters, operations, deployer)
+    return Releasing(cluster, source, parameters, operations, deployer, watching, reconciler)
 
 
 def _store(

@@ -68,7 +68,7 @@ class Subjects:
         yield self.webhooks.loop
         yield from self.inquiry.loops
         yield self.restarting.loop
-        yield self.releasing.operations.loop
+        yield from self.releasing.loops
         yield self.pruner.loop
         yield self.audit.loop
 

@@ -29,8 +29,9 @@ class ConductorSettings:
     """Whether `up` is refused while the cluster does not meet a required entry of `requirements.yaml`. Off,
     as published: they only inform."""
     reconcile: str = "off"
-    """What is done about drift: `off`, `report` (events and state only), or `repair`. Off, because a repair
-    undoes what somebody did by hand, perhaps for a reason."""
+    """What is done about drift, which watching sees and tells in any case: nothing more (`off`), a comparison
+    of everything every five minutes (`report`), or that and a `repair`. Off, because a repair undoes what
+    somebody did by hand, perhaps for a reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def _failure(one: Failure) -> wire.ShownFailure:
     )
 
 
-def plan(made: Plan, action: wire.Kind, instance: str) -> wire.ShownPlan:
+def plan(made: Plan, action: wire.Recorded, instance: str) -> wire.ShownPlan:
     """Show what an operation would do."""
     removals = len(made.waves)
     steps = [_step(one, number) for number, wave in enumerate(made.waves) for one in wave]

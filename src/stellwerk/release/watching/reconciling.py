@@ -11,7 +11,7 @@ It runs in the replica that records what is watched. Everything is read afresh e
 nothing.
 """
 
-from typing import Literal
+from enum import StrEnum
 
 import structlog
 
@@ -34,8 +34,6 @@ from stellwerk.release.watching.drift import DriftKind
 from stellwerk.release.watching.record import DeploymentState, Repairs
 from stellwerk.release.watching.service import LISTED_OPERATIONS, Watching, state_of
 
-Mode = Literal["off", "report", "repair"]
-
 PASS_S = 300.0
 """Between comparisons of everything: they read every object once."""
 LOOK_S = 1.0
@@ -44,6 +42,15 @@ BY = "reconciler"
 """Who asks for repairs, in the records."""
 
 log = structlog.get_logger()
+
+
+class Mode(StrEnum):
+    """What is done about drift, beside seeing it."""
+
+    OFF = "off"
+    REPORT = "report"
+    """Everything is compared now and then."""
+    REPAIR = "repair"
 
 
 class Reconciler:
@@ -61,7 +68,7 @@ class Reconciler:
 
     async def start(self) -> None:
         """Begin, unless it is off; may be called more than once."""
-        if self._mode != "off":
+        if self._mode is not Mode.OFF:
             self.loop.start()
 
     async def stop(self) -> None:
@@ -84,7 +91,7 @@ class Reconciler:
             return
         known = await self._tools.database.read(lambda: store.read_reconciling(identity))
         await self._compare(identity, known)
-        if self._mode == "repair":
+        if self._mode is Mode.REPAIR:
             await self._repair(identity, known)
 
     async def _compare(self, identity: Identity, known: dict[str, Repairs]) -> None:

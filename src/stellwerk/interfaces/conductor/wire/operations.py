@@ -16,6 +16,8 @@ from stellwerk.interfaces.conductor.wire.form import (
 )
 
 Kind = Literal["up", "update", "down", "rollback"]
+Recorded = Literal["up", "update", "down", "rollback", "repair"]
+"""Repairs are the reconciler's; nobody can ask for one."""
 
 
 class Choices(Asked, kw_only=True):
@@ -134,7 +136,7 @@ class ShownOperation(Shown, kw_only=True):
     """An operation as it is."""
 
     id: str
-    kind: Kind
+    kind: Recorded
     application: str
     instance: str
     services: list[str]
@@ -181,7 +183,7 @@ class ShownStep(Shown, omit_defaults=True, kw_only=True):
 class ShownPlan(Shown, kw_only=True):
     """What an operation would do, in order."""
 
-    action: Kind
+    action: Recorded
     instance: str
     blocked: bool
     """Whether anything stands in the way: the operation would be refused."""

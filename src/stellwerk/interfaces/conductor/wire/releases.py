@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from stellwerk.http.instants import Timestamp
 from stellwerk.interfaces.conductor.wire.form import InstanceQuery, Object, Resource, Shown
-from stellwerk.interfaces.conductor.wire.operations import Kind, ShownChange
+from stellwerk.interfaces.conductor.wire.operations import Recorded, ShownChange
 
 
 class ReleasesQuery(InstanceQuery, kw_only=True):
@@ -20,7 +20,7 @@ class ShownRelease(Shown, kw_only=True):
 
     revision: int
     operation: str
-    kind: Kind
+    kind: Recorded
     result: Literal["succeeded", "failed", "cancelled", "interrupted"]
     at: Timestamp
     by: str
