@@ -151,6 +151,7 @@ def _conductor(subjects: Subjects, meter: Meter) -> Published:
         loops=(*releasing.loops, *subjects.journal.loops),
         clock=subjects.clock,
         settings=subjects.settings.conductor,
+        namespace=subjects.settings.parameters.namespace,
         observer=meter,
     )
     return Published("conductor", part, {"conductor": part.compat})

@@ -11,6 +11,7 @@ from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
+from stellwerk.release.application.schema import BUILT_IN
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.deploying import Deployer
 from stellwerk.release.operations.run import Tools
@@ -91,9 +92,14 @@ def _store(
 ) -> ParameterStore:
     if settings.store == "database":
         return DatabaseStore(history)
-    resource = Resource(settings.group, settings.version, settings.plural)
-    manager = f"stellwerk-{source.name}"
-    return ClusterStore(cluster, history, namespace=settings.namespace, manager=manager, resource=resource)
+    return ClusterStore(
+        cluster,
+        history,
+        namespace=settings.namespace,
+        manager=f"stellwerk-{source.name}",
+        resource=Resource(settings.group, settings.version, settings.plural),
+        schema=lambda: source.last().schema or BUILT_IN,
+    )
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from stellwerk.release.choosing import deployed, described
 from stellwerk.release.clusters.cluster import Cluster
+from stellwerk.release.inventory import Inventory
 from stellwerk.release.operations.record import Operation, OperationKind, Options, Prepared, Request
 from stellwerk.release.operations.service import Operations
 from stellwerk.release.ownership import Identity
@@ -77,6 +78,13 @@ class Deployer:
         application = await self.source.read()
         info = await ask(self.cluster)
         return Basis(application, await self._spec(identity), instance, info, self._secret_key)
+
+    async def owned(self, instance: str = DEFAULT_INSTANCE) -> Inventory:
+        """Return what an instance owns. Raises InventoryUnreadable, InvalidInstance."""
+        identity = self.identity(instance)
+        document = await self.parameters.get(instance)
+        namespace = Basis(self.source.last(), document.spec if document.stored else {}, instance).namespace
+        return await self.operations.inventory(identity, namespace)
 
     async def _prepare(self, wish: Wish) -> tuple[Request, Prepared]:
         basis = await self.basis(wish.instance)

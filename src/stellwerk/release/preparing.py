@@ -6,7 +6,7 @@ lacks would be taken for what is no longer described, and be removed; faults of 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stellwerk.release.application.application import Application
@@ -37,8 +37,8 @@ class Basis:
     spec: Mapping[str, Any]
     """The stored parameters; empty where nothing is stored."""
     instance: str
-    cluster: ClusterInfo
-    secret_key: bytes
+    cluster: ClusterInfo = field(default_factory=ClusterInfo)
+    secret_key: bytes = b""
     """Hashes the values of Secrets."""
     overrides: tuple[Override, ...] = ()
 

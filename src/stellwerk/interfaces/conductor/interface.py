@@ -16,7 +16,9 @@ from stellwerk.http.router import Router
 from stellwerk.interfaces.conductor.deploying import DeployRoutes
 from stellwerk.interfaces.conductor.errors import Refusal, refuse, render_problem
 from stellwerk.interfaces.conductor.health import DatabaseCheck, HealthRoutes
+from stellwerk.interfaces.conductor.instances import InstanceRoutes
 from stellwerk.interfaces.conductor.operations import OperationRoutes
+from stellwerk.interfaces.conductor.parameters import ParameterRoutes
 from stellwerk.interfaces.conductor.releases import ReleaseRoutes
 from stellwerk.loop import Loop
 from stellwerk.release.deploying import Deployer
@@ -62,13 +64,18 @@ def build(
     loops: Sequence[Loop],
     clock: Clock,
     settings: ConductorSettings,
+    namespace: str,
     observer: Observer | None = None,
 ) -> ConductorInterface:
-    """Assemble the interface. `loops` are those of the subject; `observer` is told of every answer."""
+    """Assemble the interface. `loops` are those of the subject; `namespace` is where custom resources are
+    kept; `observer` is told of every answer."""
+    parameters = ParameterRoutes(deployer)
     operations = (
         *DeployRoutes(deployer, settings).operations(),
         *OperationRoutes(deployer).operations(),
         *ReleaseRoutes(deployer).operations(),
+        *parameters.operations(),
+        *InstanceRoutes(deployer, parameters, namespace).operations(),
         *HealthRoutes(deployer.cluster, loops, database, clock).operations(),
     )
     endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]

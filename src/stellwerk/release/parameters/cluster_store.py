@@ -6,7 +6,7 @@ found at the next read, because it differs from the newest version, and is recor
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stellwerk.release.clusters.cluster import Cluster
@@ -35,12 +35,16 @@ class ClusterStore:
         namespace: str,
         manager: str,
         resource: Resource | None = None,
+        schema: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
+        """`schema` describes the definition that is installed where the cluster has none; None leaves that
+        to others."""
         self._cluster = cluster
         self._history = history
         self._namespace = namespace
         self._manager = manager
         self._resource = resource or Resource()
+        self._schema = schema
 
     async def install(self, schema: Mapping[str, Any]) -> None:
         """Apply the definition of the resource, and wait until its kind is served; idempotent."""
@@ -95,7 +99,7 @@ class ClusterStore:
             return None
         try:
             if found is None:
-                return (await self._cluster.apply(self._body(instance, spec), manager=self._manager)).object
+                return await self._make(instance, spec)
             # Replaced as a whole, not applied: names that others added have to go as well.
             patch: list[dict[str, Any]] = [
                 {"op": "test", "path": "/metadata/resourceVersion", "value": _etag(found)},
@@ -109,6 +113,16 @@ class ClusterStore:
             if now != _etag(found):
                 raise StaleParameters(instance, now) from error
             raise
+
+    async def _make(self, instance: str, spec: Mapping[str, Any]) -> Body:
+        body = self._body(instance, spec)
+        try:
+            return (await self._cluster.apply(body, manager=self._manager)).object
+        except UnknownKind:
+            if self._schema is None:
+                raise
+            await self.install(self._schema())
+            return (await self._cluster.apply(body, manager=self._manager)).object
 
     async def _seen(self, instance: str, spec: Mapping[str, Any] | None) -> Version | None:
         """Return the newest version, after recording what is in the cluster if it is another."""
