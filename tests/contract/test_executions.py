@@ -13,11 +13,10 @@ from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
 from stellwerk.fleet.model import Presence
 from stellwerk.journal.event import EventFilter
 from stellwerk.settings import FunctionSettings
-from stellwerk.traffic.execution import OptionChanges, Options, Status, Target
+from stellwerk.traffic.execution import OptionChanges, Status, Target
 from stellwerk.traffic.refusals import (
     AlreadyEnded,
     InvalidCall,
-    InvalidOptions,
     KeyConflict,
     NotYourExecution,
     NoVersion,
@@ -791,26 +790,6 @@ async def test_a_version_whose_process_is_gone_is_inactive_at_once(site: Site, p
         await site.execute()
     (one,) = site.traffic.versions("hello")
     assert (one.health_status, one.lifecycle_status, one.share_percent) == ("inactive", "offline", 0.0)
-
-
-async def test_options_are_kept_and_bounded_and_need_the_owner(site: Site, process: Process) -> None:
-    traffic = site.traffic
-    assert traffic.options("hello") == Options()
-    changes = OptionChanges(sticky=True, concurrency=5, supervisor={"kind": "systemd"}, metadata={"a": 1})
-    expected = Options(sticky=True, concurrency=5, supervisor={"kind": "systemd"}, metadata={"a": 1})
-    assert await traffic.change_options(LOCAL, "hello", changes) == expected
-    back = await traffic.change_options(LOCAL, "hello", OptionChanges(concurrency=None))
-    assert (back.concurrency, back.sticky, traffic.options("hello")) == (None, True, back)
-    for wrong in (OptionChanges(concurrency=0), OptionChanges(metadata={"a": "x" * 70_000})):
-        with pytest.raises(InvalidOptions):
-            await traffic.change_options(LOCAL, "hello", wrong)
-    with pytest.raises(OwnedByAnother):
-        await traffic.change_options(STRANGER, "hello", OptionChanges(sticky=False))
-    with pytest.raises(UnknownAgent):
-        await traffic.change_options(LOCAL, "nobody", OptionChanges(sticky=False))
-    assert traffic.options("hello") == back
-    page = await site.journal.page(EventFilter(kinds=("agent.options",)))
-    assert len(page.events) == 2
 
 
 # A process of ours dies

@@ -1,4 +1,11 @@
-"""Options of agents: what operators say about routing them. Kept in memory, for every call looks at them."""
+"""Options of agents: what operators say about routing them. Kept in memory, for every call looks at them.
+
+Theory of operation. The table has them; memory follows it. Changes of an agent's options exclude one another
+by its row in the registry, so none of them is written over by another replica's. A look that began before a
+change was known here says nothing about it, and is taken again. Memory may lack an agent for a moment, the
+table does not: it decides what is dropped, and only what stands there as it was read. Options belong to one
+registration: whoever takes the name later is somebody else, perhaps, and does not inherit them.
+"""
 
 import msgspec
 import structlog
@@ -16,6 +23,7 @@ from stellwerk.loop import Loop
 from stellwerk.traffic import store
 from stellwerk.traffic.execution import OptionChanges, Options
 from stellwerk.traffic.refusals import InvalidOptions
+from stellwerk.traffic.store import Kept
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
 
@@ -36,7 +44,8 @@ class AgentOptions:
         self._journal = journal
         self._fleet = fleet
         self._clock = clock
-        self._options: dict[str, Options] = {}
+        self._kept: dict[str, Kept] = {}
+        self._changes = 0
         self._unlisten: Unlisten | None = None
         self.loop = Loop(CHANNEL, self._follow)
         fleet.on_change(self._changed)
@@ -45,7 +54,7 @@ class AgentOptions:
         """Read all, and follow other replicas."""
         if self._unlisten is None:
             self._unlisten = self._database.listen(CHANNEL, self.loop.wake)
-            self._options = await self._database.read(store.read_options)
+            self._kept = await self._database.read(store.read_options)
             self.loop.start()
 
     async def stop(self) -> None:
@@ -57,7 +66,11 @@ class AgentOptions:
 
     def of(self, group: str) -> Options:
         """Return what was set for an agent; the defaults if nothing was."""
-        return self._options.get(group, DEFAULT)
+        kept = self._kept.get(group)
+        if kept is None:
+            return DEFAULT
+        view = self._fleet.get(group)
+        return kept.options if view is None or kept.set_at >= view.registered_at else DEFAULT
 
     async def change(self, principal: Principal, group: str, changes: OptionChanges) -> Options:
         """Change options; durable on return. Raises UnknownAgent, OwnedByAnother, InvalidOptions."""
@@ -73,10 +86,15 @@ class AgentOptions:
         }
         now_us = self._clock.now_us()
 
-        def unit() -> Unit[Options]:
-            before = yield from store.read_options_of(group)
-            after = checked(changed(before, changes))
-            yield from store.write_options(group, after, principal.id, now_us)
+        def unit() -> Unit[Kept]:
+            registered_at = yield from store.lock_agent(group)
+            if registered_at is None:
+                raise UnknownAgent(group)
+            kept = yield from store.read_options_of(group)
+            before = kept.options if kept is not None and kept.set_at >= registered_at else DEFAULT
+            # Not before the registration that they belong to, whatever the clock of the other replica was.
+            after = Kept(checked(changed(before, changes)), max(now_us, registered_at))
+            yield from store.write_options(group, after, principal.id)
             event = Event(
                 "agent.options",
                 Retention.AUDIT,
@@ -89,30 +107,36 @@ class AgentOptions:
             return after
 
         after = await self._database.write(unit)
-        self._options[group] = after
+        self._changes += 1
+        self._kept[group] = after
         self._journal.committed()
         await self._database.notify(CHANNEL)
-        return after
+        return after.options
+
+    async def look(self) -> None:
+        """Drop what is gone, and take over what the table has. Raises DatabaseUnavailable."""
+        gone = [(group, kept.set_at) for group, kept in self._kept.items() if self._fleet.get(group) is None]
+        if gone:
+            await self._database.write(lambda: store.drop_options(gone))
+        changes = self._changes
+        kept = await self._database.read(store.read_options)
+        if changes == self._changes:
+            self._kept = kept
+        else:
+            self.loop.wake()
 
     def _changed(self, group: str) -> None:
-        if group in self._options and self._fleet.get(group) is None:
+        if group in self._kept and self._fleet.get(group) is None:
             self.loop.wake()
 
     async def _follow(self) -> None:
         while await self.loop.rest():
             try:
-                await self._drop_gone()
-                self._options = await self._database.read(store.read_options)
+                await self.look()
             except DatabaseUnavailable as unavailable:
                 _log.warning("options cannot be followed now", detail=unavailable.detail)
                 await self.loop.pause(unavailable.retry_after_s)
                 self.loop.wake()
-
-    async def _drop_gone(self) -> None:
-        # Whoever registers under the name later is somebody else, perhaps.
-        for group in [group for group in self._options if self._fleet.get(group) is None]:
-            if await self._fleet.get_fresh(group) is None:
-                await self._database.write(lambda group=group: store.drop_options(group))  # type: ignore[misc]
 
 
 def changed(options: Options, changes: OptionChanges) -> Options:

@@ -45,7 +45,11 @@ AND t.leased_at < $1 LIMIT $2"""
 # Not of one that went to somebody else meanwhile.
 _ACCEPTED = "UPDATE executions SET accepted_at = $3 WHERE task_id = $1 AND version = $2"
 
-_OPTIONS = "SELECT group_id, sticky, concurrency, supervisor, metadata FROM traffic_options"
+_AGENT = PerEngine(
+    "SELECT registered_at FROM fleet_groups WHERE group_id = $1",
+    "SELECT registered_at FROM fleet_groups WHERE group_id = $1 FOR UPDATE",
+)
+_OPTIONS = "SELECT group_id, sticky, concurrency, supervisor, metadata, updated_at FROM traffic_options"
 _OPTIONS_OF = f"{_OPTIONS} WHERE group_id = $1"
 _SET_OPTIONS = """
 INSERT INTO traffic_options (group_id, sticky, concurrency, supervisor, metadata, updated_at, updated_by)
@@ -53,7 +57,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (group_id) DO UPDATE SET sticky 
 concurrency = excluded.concurrency, supervisor = excluded.supervisor, metadata = excluded.metadata,
 updated_at = excluded.updated_at, updated_by = excluded.updated_by"""
 _DROP_OPTIONS = (
-    "DELETE FROM traffic_options WHERE group_id = $1"
+    "DELETE FROM traffic_options WHERE group_id = $1 AND updated_at = $2"
     " AND NOT EXISTS (SELECT 1 FROM fleet_groups WHERE group_id = $1)"
 )
 
@@ -100,6 +104,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None
     instance: str | None
     accepted: bool
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Options of an agent, and when they were set."""
+
+    options: Options
+    set_at: int
+    """Not before the registration that they belong to."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -159,19 +171,26 @@ def write_accepted(accepted: Sequence[tuple[str, str]], now_us: int) -> Unit[Non
     yield Many(_ACCEPTED, [(task_id, version, now_us) for task_id, version in sorted(accepted)])
 
 
-def read_options() -> Unit[dict[str, Options]]:
+def lock_agent(group: str) -> Unit[int | None]:
+    """Exclude other changes of an agent; return when it was registered, None if it is not."""
+    rows = yield Sql(_AGENT, (group,))
+    return rows[0][0] if rows else None
+
+
+def read_options() -> Unit[dict[str, Kept]]:
     """Return the options of all agents that have any."""
     return {row[0]: _options(row) for row in (yield Sql(_OPTIONS))}
 
 
-def read_options_of(group: str) -> Unit[Options]:
-    """Return the options of an agent."""
+def read_options_of(group: str) -> Unit[Kept | None]:
+    """Return the options of an agent; None if nothing was set."""
     rows = yield Sql(_OPTIONS_OF, (group,))
-    return _options(rows[0]) if rows else Options()
+    return _options(rows[0]) if rows else None
 
 
-def write_options(group: str, options: Options, principal: str, now_us: int) -> Unit[None]:
+def write_options(group: str, kept: Kept, principal: str) -> Unit[None]:
     """Set the options of an agent."""
+    options = kept.options
     supervisor = None if options.supervisor is None else msgspec.json.encode(options.supervisor).decode()
     yield Sql(
         _SET_OPTIONS,
@@ -181,15 +200,15 @@ def write_options(group: str, options: Options, principal: str, now_us: int) -> 
             options.concurrency,
             supervisor,
             msgspec.json.encode(options.metadata).decode(),
-            now_us,
+            kept.set_at,
             principal,
         ),
     )
 
 
-def drop_options(group: str) -> Unit[None]:
-    """Forget the options of an agent that is gone, by the table: memory may lack one for a moment."""
-    yield Sql(_DROP_OPTIONS, (group,))
+def drop_options(gone: Sequence[tuple[str, int]]) -> Unit[None]:
+    """Forget the options of agents that the table has no more: (agent, when they were set)."""
+    yield Many(_DROP_OPTIONS, sorted(gone))
 
 
 def _shown(row: Row) -> Shown:
@@ -252,10 +271,11 @@ def _found(row: Row) -> Found:
     )
 
 
-def _options(row: Row) -> Options:
-    return Options(
+def _options(row: Row) -> Kept:
+    options = Options(
         sticky=bool(row[1]),
         concurrency=row[2],
         supervisor=None if row[3] is None else _object.decode(row[3]),
         metadata=_object.decode(row[4]),
     )
+    return Kept(options, row[5])
