@@ -11,6 +11,7 @@ from stellwerk.database.database import Database
 from stellwerk.database.unit import PerEngine, Sql, Unit
 from stellwerk.journal import reading
 from stellwerk.journal.event import Dropped, Event, EventFilter, Recorded, Retention
+from stellwerk.journal.newest import Look
 from stellwerk.journal.position import Position, UnknownCursor, to_cursor
 from stellwerk.journal.service import Journal
 from stellwerk.journal.store import append, append_many
@@ -330,3 +331,35 @@ async def test_cursors_stay_good_when_everything_has_been_pruned(
     await journal.prune(clock.now_us())
     rest = await journal.page(after=cursor)
     assert rest.events[0].task == "t10"
+
+
+async def test_what_happened_to_an_application_is_read_newest_first_and_cleared(database: Database) -> None:
+    journal = Journal(database, JournalSettings(), FakeClock())
+
+    def happened(number: int, level: str, application: str = "shop") -> Event:
+        data = f'{{"type": "{level}", "n": {number}}}'
+        return Event(
+            "deploy.object.x", Retention.TASK, group=f"g{number % 2}", application=application, data=data
+        )
+
+    def write() -> Unit[None]:
+        yield from append(happened(1, "error"), 1_000)
+        yield from append(happened(2, "info"), 2_000)
+        yield from append(happened(3, "error"), 3_000)
+        yield from append(happened(4, "error", "bank"), 3_500)
+        yield from append(event(5), 4_000)
+
+    await database.write(write)
+
+    async def ats(look: Look, limit: int = 10, offset: int = 0) -> tuple[list[int], int]:
+        found, total = await journal.newest(look, limit, offset)
+        return [one.at for one in found], total
+
+    assert await ats(Look("shop")) == ([3_000, 2_000, 1_000], 3)
+    assert await ats(Look("shop"), 1, 1) == ([2_000], 3)
+    assert await ats(Look("shop", "error")) == ([3_000, 1_000], 2)
+    assert await ats(Look("shop", resource="g0")) == ([2_000], 1)
+    assert await ats(Look("shop", since=2_000, until=2_000)) == ([2_000], 1)
+    assert await journal.clear("shop", 3_000) == 2
+    assert await ats(Look("shop")) == ([3_000], 1)
+    assert await ats(Look("bank")) == ([3_500], 1)

@@ -12,7 +12,7 @@ from stellwerk.settings import Settings
 from stellwerk.trust.scopes import Scope, granted_by
 from support.plane import Answer, Caller, Plane, running_plane
 
-ENDLESS = "/events/stream"
+ENDLESS = ("/events/stream", "/api/events/stream")
 PUBLIC = {("GET", "/health"), ("GET", "/"), ("GET", "/ready")} | {
     ("POST", "/api/v1/agents/register"),
     ("GET", "/api/v1/agents/ca"),
@@ -47,10 +47,10 @@ async def operations(api: Caller) -> list[tuple[str, str, str | None]]:
 async def ask(api: Caller, method: str, path: str) -> Answer:
     """Call an operation with nothing in it: whoever may is told that something is missing, or answered."""
     filled = path.replace("{", "no-").replace("}", "")
-    if path == ENDLESS:
-        # An unknown cursor is refused after the scope was checked, so the stream does not begin.
-        filled += "?after=x"
-    return await api.call(method, filled, b"{}" if method in ("POST", "PUT") else None)
+    # An unknown cursor is refused after the scope was checked, so the stream does not begin.
+    headers = {"last-event-id": "x"} if path in ENDLESS else {}
+    body = b"{}" if method in ("POST", "PUT", "PATCH") else None
+    return await api.call(method, filled, body, headers=headers)
 
 
 def words_of(answer: Answer) -> set[str]:

@@ -147,6 +147,7 @@ def _conductor(subjects: Subjects, meter: Meter) -> Published:
     releasing = subjects.releasing
     part = conductor.build(
         deployer=releasing.deployer,
+        journal=subjects.journal,
         database=database_component(subjects.database).check,
         loops=(*releasing.loops, *subjects.journal.loops),
         clock=subjects.clock,

@@ -6,7 +6,8 @@ from functools import partial
 
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
-from stellwerk.journal.event import Event, EventFilter, Page, Retention
+from stellwerk.journal.event import Event, EventFilter, Page, Recorded, Retention
+from stellwerk.journal.newest import STEP, Look, read_newest, remove_older
 from stellwerk.journal.position import BEGINNING, Position, from_cursor, to_cursor
 from stellwerk.journal.reading import read_end, read_slice, recorded
 from stellwerk.journal.retention import cutoffs, remove_step
@@ -48,6 +49,18 @@ class Journal:
         start = from_cursor(after) if after is not None else None
         found = await self._database.read(lambda: read_slice(wanted, start, limit))
         return Page(tuple(recorded(row) for row in found.rows), to_cursor(found.next), found.more)
+
+    async def newest(self, look: Look, limit: int = 100, offset: int = 0) -> tuple[list[Recorded], int]:
+        """Return what happened to an application, newest first, and how many such events there are."""
+        return await self._database.read(lambda: read_newest(look, limit, offset))
+
+    async def clear(self, application: str, before: int) -> int:
+        """Remove what happened to an application before an instant, but for audits; return how many."""
+        removed, step = 0, STEP
+        while step == STEP:
+            step = await self._database.write(lambda: remove_older(application, before), aside=True)
+            removed += step
+        return removed
 
     async def end(self) -> str:
         """Return the cursor behind the newest event."""

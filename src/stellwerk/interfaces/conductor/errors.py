@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from stellwerk.http.problem import Problem, Rendered, whole_seconds
 from stellwerk.interfaces.conductor.wire.operations import ShownOperation
+from stellwerk.journal.position import UnknownCursor
 from stellwerk.release.application.application import UnknownServices
 from stellwerk.release.choosing import NothingDescribed
 from stellwerk.release.clusters.errors import ClusterUnavailable, Conflict, NotSelected, Refused, UnknownKind
@@ -98,6 +99,7 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     Busy: lambda error: Problem(
         409, "operation_in_progress", str(error), fields={"details": {"operation": error.operation}}
     ),
+    UnknownCursor: lambda error: not_found(str(error)),
     Unreadable: lambda error: Problem(500, RECONCILIATION, str(error)),
     InventoryUnreadable: lambda error: Problem(500, RECONCILIATION, str(error)),
     NotSelected: lambda error: kubernetes(str(error), NOT_SELECTED_S),

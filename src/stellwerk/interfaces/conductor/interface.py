@@ -15,11 +15,13 @@ from stellwerk.http.operation import Operation
 from stellwerk.http.router import Router
 from stellwerk.interfaces.conductor.deploying import DeployRoutes
 from stellwerk.interfaces.conductor.errors import Refusal, refuse, render_problem
+from stellwerk.interfaces.conductor.events import EventRoutes
 from stellwerk.interfaces.conductor.health import DatabaseCheck, HealthRoutes
 from stellwerk.interfaces.conductor.instances import InstanceRoutes
 from stellwerk.interfaces.conductor.operations import OperationRoutes
 from stellwerk.interfaces.conductor.parameters import ParameterRoutes
 from stellwerk.interfaces.conductor.releases import ReleaseRoutes
+from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
 from stellwerk.release.deploying import Deployer
 from stellwerk.settings import ConductorSettings
@@ -60,6 +62,7 @@ class ConductorInterface:
 def build(
     *,
     deployer: Deployer,
+    journal: Journal,
     database: DatabaseCheck,
     loops: Sequence[Loop],
     clock: Clock,
@@ -76,6 +79,7 @@ def build(
         *ReleaseRoutes(deployer).operations(),
         *parameters.operations(),
         *InstanceRoutes(deployer, parameters, namespace).operations(),
+        *EventRoutes(journal, deployer.source.name).operations(),
         *HealthRoutes(deployer.cluster, loops, database, clock).operations(),
     )
     endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]
