@@ -132,6 +132,13 @@ def test_another_configuration_makes_other_pods() -> None:
     assert checksum({}) == checksum({"global": {"replicas": 2}}) != checksum(changed)
 
 
+def test_annotations_stand_on_pods() -> None:
+    notes = {"stellwerk.test/note": "1"}
+    found = objects({"global": {"annotations": notes}})
+    pods = [one.body["spec"]["template"] for name, one in found.items() if name.startswith("Deployment/")]
+    assert all(one["metadata"]["annotations"].items() >= notes.items() for one in pods)
+
+
 def test_one_small_image_runs_all_five(tmp_path: Path) -> None:
     folder = tmp_path / "manifests"
     shutil.copytree(EXAMPLE / "manifests", folder)
