@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stellwerk.app.errors import CannotStart
+from stellwerk.app.extensions import Extensions
 from stellwerk.app.listeners import Listeners
 from stellwerk.app.published import Publication, publish
 from stellwerk.app.subjects import Subjects, start_subjects
@@ -31,8 +32,11 @@ __all__ = ["CannotStart", "ControlPlane"]
 class ControlPlane:
     """One process of the control plane."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, extensions: Extensions | None = None
+    ) -> None:
         self._settings = settings
+        self._extensions = extensions or Extensions()
         self._clock = clock or SystemClock()
         self._running = contextlib.AsyncExitStack()
         self._listeners: list[Listener] = []
@@ -57,7 +61,7 @@ class ControlPlane:
             # Before the subjects: files that do not fit are known before the database is touched.
             tls = await self._start_tls(starting)
             database = await self._open_database(starting)
-            subjects = await start_subjects(starting, database, self._settings, self._clock)
+            subjects = await start_subjects(starting, database, self._settings, self._clock, self._extensions)
             tls = await self._trust_agents(starting, bound, tls, subjects.identities)
             published = publish(subjects, tls)
             await self._listen(starting, bound, subjects, published, tls)

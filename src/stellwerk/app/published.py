@@ -9,14 +9,18 @@ from typing import Any, Protocol
 
 from prometheus_client.core import Metric
 
+from stellwerk.app.errors import CannotStart
 from stellwerk.app.readiness import database_component, loop_component, loop_gauge
 from stellwerk.app.subjects import Subjects
 from stellwerk.http.gate import Interface
 from stellwerk.http.meter import Meter
 from stellwerk.http.tls import Tls
 from stellwerk.interfaces import conductor, connector, coordinator, deployment, incidents, nodes, operations
+from stellwerk.interfaces.conductor.own import Route, RouteTaken
 from stellwerk.interfaces.operations import Gauge
 from stellwerk.loop import Loop
+
+CONDUCTOR = "conductor"
 
 
 class Part(Protocol):
@@ -67,6 +71,7 @@ def publish(subjects: Subjects, tls: Tls | None) -> Publication:
     """Make every interface."""
     meter = Meter()
     published = [make(subjects, meter) for make in INTERFACES]
+    _check_own(subjects.extensions.routes, published)
     loops = [*subjects.loops(), *(loop for one in published for loop in one.part.loops)]
     if tls is not None:
         loops.append(tls.loop)
@@ -145,17 +150,21 @@ def _connector(subjects: Subjects, meter: Meter) -> Published:
 
 def _conductor(subjects: Subjects, meter: Meter) -> Published:
     releasing = subjects.releasing
-    part = conductor.build(
-        deployer=releasing.deployer,
-        journal=subjects.journal,
-        database=database_component(subjects.database).check,
-        loops=(*releasing.loops, *subjects.journal.loops),
-        clock=subjects.clock,
-        settings=subjects.settings.conductor,
-        namespace=subjects.settings.parameters.namespace,
-        observer=meter,
-    )
-    return Published("conductor", part, {"conductor": part.compat})
+    try:
+        part = conductor.build(
+            deployer=releasing.deployer,
+            journal=subjects.journal,
+            database=database_component(subjects.database).check,
+            loops=(*releasing.loops, *subjects.journal.loops),
+            clock=subjects.clock,
+            settings=subjects.settings.conductor,
+            namespace=subjects.settings.parameters.namespace,
+            observer=meter,
+            routes=subjects.extensions.routes,
+        )
+    except RouteTaken as error:
+        raise CannotStart(str(error)) from error
+    return Published(CONDUCTOR, part, {"conductor": part.compat})
 
 
 def _incidents(subjects: Subjects, meter: Meter) -> Published:
@@ -176,6 +185,14 @@ INTERFACES: tuple[Callable[[Subjects, Meter], Published], ...] = (
     _conductor,
     _incidents,
 )
+
+
+def _check_own(routes: Sequence[Route], published: Sequence[Published]) -> None:
+    """Let the program's own routes take no path of another interface. Raises CannotStart."""
+    for route in routes:
+        for one in published:
+            if one.name != CONDUCTOR and one.part.interface.owns(route.path):
+                raise CannotStart(f"the route {route.path} is answered by the {one.name} interface already")
 
 
 def _operations(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stellwerk.app.clusters import selected_cluster
+from stellwerk.app.extensions import Extensions
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.journal.service import Journal
@@ -23,6 +24,7 @@ from stellwerk.release.parameters.definition import Resource
 from stellwerk.release.parameters.restoring import Restorer
 from stellwerk.release.parameters.service import Parameters
 from stellwerk.release.parameters.store import DatabaseStore, History, ParameterStore
+from stellwerk.release.rendering.jinja import JinjaRenderer
 from stellwerk.release.source import Source
 from stellwerk.release.watching.reconciling import Mode, Reconciler
 from stellwerk.release.watching.service import Watching
@@ -55,6 +57,7 @@ async def start_releasing(
     *,
     clock: Clock,
     key: bytes,
+    extensions: Extensions,
 ) -> Releasing:
     """Make and start it; `key` is that of the secrets at rest. Raises CannotStart."""
     cluster = selected_cluster(settings.conductor)
@@ -73,7 +76,7 @@ async def start_releasing(
     )
     # One process alone has the embedded database: after a kill it takes its own locks back at once.
     holder = "here" if database.engine == "sqlite" else uuid.uuid4().hex
-    operations = Operations(tools, holder=holder)
+    operations = Operations(tools, holder=holder, callbacks=extensions.callbacks)
     await operations.start_loop()
     starting.push_async_callback(operations.stop)
     watching = Watching(tools, operations, source.name, holder=holder)
@@ -83,7 +86,15 @@ async def start_releasing(
     starting.push_async_callback(reconciler.stop)
     await reconciler.start()
     hashing = _derived(key, b"stellwerk.release.hashes")
-    deployer = Deployer(source, parameters, operations, cluster, secret_key=hashing)
+    deployer = Deployer(
+        source,
+        parameters,
+        operations,
+        cluster,
+        secret_key=hashing,
+        renderer=JinjaRenderer(extensions.filters),
+        callbacks=extensions.callbacks,
+    )
     return Releasing(cluster, source, parameters, operations, deployer, watching, reconciler)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from stellwerk.app.errors import CannotStart
+from stellwerk.app.extensions import Extensions
 from stellwerk.app.inquiring import Inquiry, start_inquiry
 from stellwerk.app.releasing import Releasing, start_releasing
 from stellwerk.clock import Clock
@@ -40,6 +41,7 @@ class Subjects:
 
     settings: Settings
     clock: Clock
+    extensions: Extensions
     database: Database
     journal: Journal
     pruner: Pruner
@@ -74,7 +76,11 @@ class Subjects:
 
 
 async def start_subjects(
-    starting: contextlib.AsyncExitStack, database: Database, settings: Settings, clock: Clock
+    starting: contextlib.AsyncExitStack,
+    database: Database,
+    settings: Settings,
+    clock: Clock,
+    extensions: Extensions,
 ) -> Subjects:
     """Make and start them; `starting` stops them in the opposite order. Raises CannotStart."""
     journal = Journal(database, settings.journal, clock)
@@ -114,13 +120,16 @@ async def start_subjects(
     starting.push_async_callback(webhooks.stop)
     deployments = Deployments(database, journal, fleet, identities, settings=settings.fleet, clock=clock)
     await deployments.start()
-    releasing = await start_releasing(starting, database, journal, settings, clock=clock, key=key)
+    releasing = await start_releasing(
+        starting, database, journal, settings, clock=clock, key=key, extensions=extensions
+    )
     inquiry = await start_inquiry(
         starting, database, journal, settings, clock=clock, cluster=releasing.cluster
     )
     return Subjects(
         settings=settings,
         clock=clock,
+        extensions=extensions,
         database=database,
         journal=journal,
         pruner=pruner,

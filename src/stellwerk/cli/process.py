@@ -13,6 +13,7 @@ import uvloop
 
 from stellwerk import __version__
 from stellwerk.app import CannotStart, ControlPlane
+from stellwerk.app.extensions import Extensions
 from stellwerk.logs import configure_logs
 from stellwerk.settings import Settings
 
@@ -26,20 +27,23 @@ tenth of its time, and finds nothing: what a request makes is freed by reference
 log = structlog.get_logger()
 
 
-def run(settings: Settings, ready_file: Path | None = None) -> int:
-    """Run the control plane until SIGTERM or SIGINT; return the exit status of the process."""
+def run(settings: Settings, ready_file: Path | None = None, *, extensions: Extensions | None = None) -> int:
+    """Run the control plane until SIGTERM or SIGINT; return the exit status of the process.
+
+    `extensions` are those of the program that runs it.
+    """
     configure_logs(settings.log)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
     try:
-        uvloop.run(_serve(settings, ready_file))
+        uvloop.run(_serve(settings, ready_file, extensions))
     except CannotStart as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-async def _serve(settings: Settings, ready_file: Path | None) -> None:
+async def _serve(settings: Settings, ready_file: Path | None, extensions: Extensions | None) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -51,7 +55,7 @@ async def _serve(settings: Settings, ready_file: Path | None) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    plane = ControlPlane(settings)
+    plane = ControlPlane(settings, extensions=extensions)
     await plane.start()
     # What exists now stays: no later collection needs to look at it.
     gc.collect()

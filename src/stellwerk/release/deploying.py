@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from stellwerk.release.callbacks import Callbacks
 from stellwerk.release.choosing import deployed, described
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.inventory import Inventory
@@ -18,6 +19,7 @@ from stellwerk.release.parameters.model import DEFAULT_INSTANCE, UnknownInstance
 from stellwerk.release.parameters.service import Parameters, checked_instance
 from stellwerk.release.plan import Plan
 from stellwerk.release.preparing import Basis, around, ask, prepare
+from stellwerk.release.rendering.renderer import Renderer
 from stellwerk.release.source import Source
 
 
@@ -47,12 +49,17 @@ class Deployer:
         cluster: Cluster,
         *,
         secret_key: bytes,
+        renderer: Renderer | None = None,
+        callbacks: Callbacks | None = None,
     ) -> None:
+        """`callbacks` are asked before anything is recorded."""
         self.source = source
         self.parameters = parameters
         self.operations = operations
         self.cluster = cluster
         self._secret_key = secret_key
+        self._renderer = renderer
+        self._callbacks = callbacks or Callbacks()
 
     def identity(self, instance: str = DEFAULT_INSTANCE) -> Identity:
         """Name an instance of the application. Raises InvalidInstance."""
@@ -61,10 +68,11 @@ class Deployer:
     async def begin(self, wish: Wish, *, on_busy: Literal["wait", "refuse"] = "wait") -> Operation:
         """Record what is asked for as an operation.
 
-        Raises UnknownServices, NothingDescribed, Faulty, UnknownInstance, InvalidInstance, and what
+        Raises UnknownServices, NothingDescribed, Faulty, UnknownInstance, InvalidInstance, Vetoed, and what
         `Operations.begin` raises.
         """
         request, prepared = await self._prepare(wish)
+        await self._callbacks.ask(request)
         return await self.operations.begin(request, prepared, on_busy=on_busy)
 
     async def preview(self, wish: Wish) -> Plan:
@@ -77,7 +85,8 @@ class Deployer:
         identity = self.identity(instance)
         application = await self.source.read()
         info = await ask(self.cluster)
-        return Basis(application, await self._spec(identity), instance, info, self._secret_key)
+        spec = await self._spec(identity)
+        return Basis(application, spec, instance, info, self._secret_key, renderer=self._renderer)
 
     async def owned(self, instance: str = DEFAULT_INSTANCE) -> Inventory:
         """Return what an instance owns. Raises InventoryUnreadable, InvalidInstance."""

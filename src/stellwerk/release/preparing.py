@@ -18,6 +18,7 @@ from stellwerk.release.operations.record import Prepared
 from stellwerk.release.parameters.merging import global_view, service_view
 from stellwerk.release.placing import namespaces_for
 from stellwerk.release.rendering.kinds import ClusterInfo
+from stellwerk.release.rendering.renderer import Renderer
 from stellwerk.release.rendering.rendering import AppInfo, Override, Rendered, render
 
 
@@ -41,6 +42,8 @@ class Basis:
     secret_key: bytes = b""
     """Hashes the values of Secrets."""
     overrides: tuple[Override, ...] = ()
+    renderer: Renderer | None = None
+    """None renders Jinja with our filters alone."""
 
     @property
     def namespace(self) -> str:
@@ -70,6 +73,7 @@ async def rendered(basis: Basis, services: Sequence[str]) -> Rendered:
         app=app,
         secret_key=basis.secret_key,
         cluster=basis.cluster,
+        renderer=basis.renderer,
         overrides=basis.overrides,
     )
 

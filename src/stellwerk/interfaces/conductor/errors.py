@@ -11,6 +11,7 @@ from stellwerk.http.problem import Problem, Rendered, whole_seconds
 from stellwerk.interfaces.conductor.wire.operations import ShownOperation
 from stellwerk.journal.position import UnknownCursor
 from stellwerk.release.application.application import UnknownServices
+from stellwerk.release.callbacks import Vetoed
 from stellwerk.release.choosing import NothingDescribed
 from stellwerk.release.clusters.errors import ClusterUnavailable, Conflict, NotSelected, Refused, UnknownKind
 from stellwerk.release.inventory import InventoryUnreadable
@@ -96,6 +97,7 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     StaleParameters: lambda error: Problem(
         412, "precondition_failed", str(error), {"etag": f'"{error.etag}"'} if error.etag else {}
     ),
+    Vetoed: lambda error: Problem.forbidden(str(error), "vetoed"),
     Busy: lambda error: Problem(
         409, "operation_in_progress", str(error), fields={"details": {"operation": error.operation}}
     ),

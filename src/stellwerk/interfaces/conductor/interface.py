@@ -19,6 +19,7 @@ from stellwerk.interfaces.conductor.events import EventRoutes
 from stellwerk.interfaces.conductor.health import DatabaseCheck, HealthRoutes
 from stellwerk.interfaces.conductor.instances import InstanceRoutes
 from stellwerk.interfaces.conductor.operations import OperationRoutes
+from stellwerk.interfaces.conductor.own import Route, own_operations, owned_with
 from stellwerk.interfaces.conductor.parameters import ParameterRoutes
 from stellwerk.interfaces.conductor.releases import ReleaseRoutes
 from stellwerk.journal.service import Journal
@@ -69,9 +70,13 @@ def build(
     settings: ConductorSettings,
     namespace: str,
     observer: Observer | None = None,
+    routes: Sequence[Route] = (),
 ) -> ConductorInterface:
-    """Assemble the interface. `loops` are those of the subject; `namespace` is where custom resources are
-    kept; `observer` is told of every answer."""
+    """Assemble the interface.
+
+    `loops` are those of the subject; `namespace` is where custom resources are kept; `observer` is told of
+    every answer; `routes` are the program's own. Raises RouteTaken.
+    """
     parameters = ParameterRoutes(deployer)
     operations = (
         *DeployRoutes(deployer, settings).operations(),
@@ -82,6 +87,7 @@ def build(
         *EventRoutes(journal, deployer.source.name).operations(),
         *HealthRoutes(deployer.cluster, loops, database, clock).operations(),
     )
+    operations = (*operations, *own_operations(routes, operations))
     endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]
 
     @functools.cache
@@ -92,7 +98,7 @@ def build(
         NAME,
         Router(endpoints, render_problem),
         render_problem,
-        owns,
+        owned_with(routes, owns),
         rewrite=without_slash,
         public=frozenset(one.path for one in operations if one.scope is None),
     )

@@ -24,6 +24,7 @@ from stellwerk.database.unit import Unit
 from stellwerk.journal.store import append_many
 from stellwerk.loop import Loop
 from stellwerk.release import inventory as inventories
+from stellwerk.release.callbacks import Callbacks
 from stellwerk.release.inventory import Inventory
 from stellwerk.release.objects import Manifest
 from stellwerk.release.operations import events, store
@@ -60,9 +61,13 @@ log = structlog.get_logger()
 class Operations:
     """Starts operations, carries them out, and tells of them. Methods may raise DatabaseUnavailable."""
 
-    def __init__(self, tools: Tools, *, holder: str) -> None:
-        """`holder`: names this process; the same after a restart, if no other can have it meanwhile."""
+    def __init__(self, tools: Tools, *, holder: str, callbacks: Callbacks | None = None) -> None:
+        """`holder`: names this process; the same after a restart, if no other can have it meanwhile.
+        `callbacks` are told of operations that have ended.
+        """
         self._tools = tools
+        self._callbacks = callbacks or Callbacks()
+        self._telling: set[asyncio.Task[None]] = set()
         self._holder = holder
         self._runs: dict[Identity, asyncio.Task[None]] = {}
         self._running: dict[str, Run] = {}
@@ -84,7 +89,7 @@ class Operations:
         if self._unlisten is not None:
             self._unlisten()
             self._unlisten = None
-        tasks = list(self._runs.values())
+        tasks = [*self._runs.values(), *self._telling]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -328,9 +333,17 @@ class Operations:
             await asyncio.shield(_released(lock))
             if ended is not None:
                 await self._after(ended)
+            self._tell_callbacks(run.operation)
             self._latest.pop(operation.id, None)
             await self._tell()
             self.loop.wake()
+
+    def _tell_callbacks(self, operation: Operation) -> None:
+        """Tell them in a task of its own: the next operation does not wait for other people's functions."""
+        if operation.ended:
+            task = asyncio.create_task(self._callbacks.tell(operation), name=f"told of {operation.id}")
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     async def _after(self, ended: Operation) -> None:
         """Go back to the last release that succeeded, where that was asked for and waiting is in vain."""
