@@ -7,6 +7,11 @@ import typer
 from stellwerk import __version__
 from stellwerk.cli.agent_run import run_agent
 from stellwerk.cli.authorities import authorities
+from stellwerk.cli.conductor.deploying import down, rollback, up, update
+from stellwerk.cli.conductor.happenings import events
+from stellwerk.cli.conductor.operations import operations
+from stellwerk.cli.conductor.planning import plan
+from stellwerk.cli.conductor.releases import diff, history
 from stellwerk.cli.demo import demo
 from stellwerk.cli.init import init
 from stellwerk.cli.keys import keys
@@ -49,6 +54,15 @@ app.command()(demo)
 app.command("agents")(machines)
 app.command()(init)
 app.command("render")(render_manifests)
+app.command()(plan)
+app.command()(up)
+app.command()(update)
+app.command()(down)
+app.command()(rollback)
+app.command()(history)
+app.command()(diff)
+app.command()(events)
+app.add_typer(operations, name="operation")
 app.command()(versions)
 app.command()(weight)
 app.command()(restart)

@@ -4,7 +4,8 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,14 @@ KeyOption = Annotated[
     str | None,
     typer.Option("--api-key", envvar="STELLWERK_API_KEY", help="API key; open listeners need none."),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer with its headers, whose names are in lower case."""
+
+    body: Any
+    headers: Mapping[str, str]
 
 
 class Remote:
@@ -37,6 +46,14 @@ class Remote:
         with self._open(method, path, body, TIMEOUT_S) as answer:
             return json.load(answer)
 
+    def exchange(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answered:
+        """Send one request with further headers; return the decoded answer with its headers."""
+        with self._open(method, path, body, TIMEOUT_S, headers) as answer:
+            sent = {name.lower(): value for name, value in answer.headers.items()}
+            return Answered(json.load(answer), sent)
+
     def try_call(self, method: str, path: str) -> Any:
         """Return the decoded answer; None where it is refused, for what is only good to know."""
         request = urllib.request.Request(self._server + path, None, self._headers, method=method)  # noqa: S310
@@ -52,9 +69,17 @@ class Remote:
             for line in answer:
                 yield line.decode().rstrip("\n")
 
-    def _open(self, method: str, path: str, body: Any, timeout_s: float | None) -> Any:
+    def _open(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        timeout_s: float | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._server + path, data, self._headers, method=method)  # noqa: S310
+        sent = {**self._headers, **(headers or {})}
+        request = urllib.request.Request(self._server + path, data, sent, method=method)  # noqa: S310
         try:
             return self._opener.open(request, timeout=timeout_s)
         except urllib.error.HTTPError as refused:
@@ -84,8 +109,16 @@ def _detail(body: bytes) -> str:
     if isinstance(fault, dict) and "message" in fault:
         return str(fault["message"])
     if isinstance(fault, str):
-        return f"{fault}: {answer['message']}" if "message" in answer else fault
+        said = f"{fault}: {answer['message']}" if "message" in answer else fault
+        return said + _each(answer.get("details"))
     return str(answer.get("detail", answer))
+
+
+def _each(details: Any) -> str:
+    """Write what a refusal says of single fields or files, a line each."""
+    if not isinstance(details, dict):
+        return ""
+    return "".join(f"\n  {name}: {text}" for name, text in details.items())
 
 
 def _end(message: str) -> typer.Exit:

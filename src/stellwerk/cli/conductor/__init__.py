@@ -1,0 +1,1 @@
+"""Deploying services from the terminal: the commands that speak the conductor interface."""
