@@ -106,7 +106,7 @@ async def test_a_certain_reason_ends_the_operation_at_once_and_names_the_resourc
     assert done.failure is not None
     assert (done.failure.resource, done.failure.error) == (
         Key("shop", "Deployment", "front", "apps"),
-        "InvalidImageName",
+        "ImagePullBackOff",
     )
     assert done.failure.certain
     assert [one.result for one in await yard.operations.releases(US)] == [OperationState.FAILED]
@@ -198,7 +198,12 @@ async def test_the_inventory_of_the_cluster_holds_where_ours_was_lost(yard: Yard
 
 
 async def test_hooks_run_before_their_service_each_time(yard: Yard) -> None:
-    spec = {"template": {"metadata": {"labels": {"app": "job"}}, "spec": {"containers": [{"name": "main"}]}}}
+    spec = {
+        "template": {
+            "metadata": {"labels": {"app": "job"}},
+            "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "job:1"}]},
+        }
+    }
     job = manifest(body("Job", "migrate", api_version="batch/v1", annotations={HOOK: "pre-up"}, spec=spec))
     first = await yard.run(UP, [job, config("one")])
     assert outcome(first)["Job/migrate"] == ("create", "healthy"), first.failure

@@ -19,6 +19,8 @@ from stellwerk.settings import JournalSettings
 from support.worlds import US, body, manifest
 
 LIMIT_S = 20.0
+MADE = frozenset({"Endpoints", "Event", "Pod", "ReplicaSet"})
+"""Kinds that a cluster makes itself."""
 
 
 class Restored:
@@ -90,7 +92,7 @@ class Yard:
         """List what is in the application's namespace, but for what the cluster made itself."""
         found = set()
         for kind in await self.cluster.kinds():
-            if kind.namespaced and kind.kind not in ("Pod", "ReplicaSet"):
+            if kind.namespaced and kind.kind not in MADE:
                 key = Key("shop", kind.kind, "", kind.group)
                 found |= {
                     f"{key.kind}/{one['metadata']['name']}"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from stellwerk.release.application.judging import Facts, Judged, Verdict, judge, overall, quantity
+from stellwerk.release.application.judging import Facts, Judged, Verdict, judge, overall
 from stellwerk.release.application.requirements import Requirement
+from stellwerk.release.quantities import quantity
 from support.application import application
 
 FULL = Facts("v1.28.3", 3, Decimal(4), Decimal(8 * 1024**3), {"fast": False, "local-path": True})

@@ -1,4 +1,4 @@
-"""The kinds that the sandbox serves from the start, and how lists in them are merged."""
+"""The kinds that the sandbox serves: those of the start, and what definitions add."""
 
 from stellwerk.release.clusters.kinds import KindInfo
 from stellwerk.release.objects import Body
@@ -28,6 +28,7 @@ _SERVED = {
         "StatefulSet": ("statefulsets", True),
     },
     "batch/v1": {"CronJob": ("cronjobs", True), "Job": ("jobs", True)},
+    "autoscaling/v2": {"HorizontalPodAutoscaler": ("horizontalpodautoscalers", True)},
     "autoscaling/v1": {"HorizontalPodAutoscaler": ("horizontalpodautoscalers", True)},
     "networking.k8s.io/v1": {"Ingress": ("ingresses", True), "NetworkPolicy": ("networkpolicies", True)},
     "policy/v1": {"PodDisruptionBudget": ("poddisruptionbudgets", True)},
@@ -37,22 +38,10 @@ _SERVED = {
         "Role": ("roles", True),
         "RoleBinding": ("rolebindings", True),
     },
+    "scheduling.k8s.io/v1": {"PriorityClass": ("priorityclasses", False)},
     "storage.k8s.io/v1": {"StorageClass": ("storageclasses", False)},
     "apiextensions.k8s.io/v1": {"CustomResourceDefinition": ("customresourcedefinitions", False)},
 }
-
-LIST_KEYS: dict[str, tuple[str, ...]] = {
-    "conditions": ("type",),
-    "containers": ("name",),
-    "env": ("name",),
-    "imagePullSecrets": ("name",),
-    "initContainers": ("name",),
-    "ownerReferences": ("uid",),
-    "ports": ("containerPort", "port", "protocol"),
-    "volumeMounts": ("mountPath",),
-    "volumes": ("name",),
-}
-"""What names the items of lists of the built-in kinds; every other list is one value."""
 
 
 def built_in() -> list[KindInfo]:
@@ -73,11 +62,6 @@ def defined_by(definition: Body) -> list[KindInfo]:
         for version in spec.get("versions") or ()
         if version.get("served", True)
     ]
-
-
-def is_built_in(api_version: str) -> bool:
-    """Tell whether the table of list keys is meant for objects of this version."""
-    return api_version in _SERVED
 
 
 def _info(api_version: str, kind: str, plural: str, namespaced: bool) -> KindInfo:

@@ -1,34 +1,42 @@
 """The simulated cluster.
 
-Theory of operation. Objects lie in one table; each write raises one version, wakes the watches, and the
-simulation (`simulation.py`), which plays the controllers and the kubelet: it looks at the whole table,
-changes what a real cluster would have changed by then, and says when it wants to look again. Everything
-happens on the event loop, so no write meets another.
+Theory of operation. `storage.py` is the API server: objects lie in one table, each write raises one version
+and is told to the watches. The controllers, the scheduler and the kubelet (`simulation.py`) look at the whole
+table a moment after something changed, so that a burst of changes costs one look; they change what a real
+cluster would have changed by then, and say when they want to look again: nothing runs while nothing is due.
+Everything happens on the event loop, so no write meets another.
+
+What is simulated says so: the version, the node, and every event.
 """
 
 import asyncio
-import itertools
-import uuid
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from stellwerk.release.clusters.bookkeeping import differs
-from stellwerk.release.clusters.cluster import Applied, Changed, ChangeType, PatchType, Propagation
+from stellwerk.release.clusters.bookkeeping import changed_by
+from stellwerk.release.clusters.cluster import Applied, Changed, PatchType, Propagation
 from stellwerk.release.clusters.errors import Gone, Refused
 from stellwerk.release.clusters.kinds import Kind, KindInfo, Kinds, kind_of
-from stellwerk.release.clusters.sandbox import merging
-from stellwerk.release.clusters.sandbox.admission import admit, defaulted
-from stellwerk.release.clusters.sandbox.kinds import built_in, defined_by
+from stellwerk.release.clusters.sandbox import admission, failing, merging
+from stellwerk.release.clusters.sandbox.defaults import defaulted
+from stellwerk.release.clusters.sandbox.definitions import conformed, has_status
+from stellwerk.release.clusters.sandbox.furnishing import VERSION, furniture
+from stellwerk.release.clusters.sandbox.patching import patched
+from stellwerk.release.clusters.sandbox.quotas import check_quotas
 from stellwerk.release.clusters.sandbox.simulation import simulate
+from stellwerk.release.clusters.sandbox.storage import Storage, Wanted
+from stellwerk.release.clusters.sandbox.world import World
+from stellwerk.release.conditions import part
 from stellwerk.release.objects import Body, Key, key_of
 
-VERSION = "v1.29.0-sandbox"
-NAMESPACES = ("default", "kube-system")
-EMPTYING_S = 0.1
-"""How long a namespace is being deleted at least."""
 START_S = 0.3
 """Between the making of a pod and its readiness: long enough to be seen, short enough for tests."""
+GATHER_S = 0.002
+"""Between a change and the controllers' look: changes come in bursts."""
+SHARE = 5
+"""A look waits so many times as long as the last one took: controllers take a sixth of the time at most."""
 
 
 class Sandbox:
@@ -39,16 +47,14 @@ class Sandbox:
         self.name = "sandbox"
         self.simulated = True
         self._start_s = start_s
-        self._infos = built_in()
-        self._objects: dict[Key, Body] = {}
-        self._owners: dict[Key, merging.Owners] = {}
-        self._versions = itertools.count(1)
-        self._watches: set[tuple[_Wanted, asyncio.Queue[Changed]]] = set()
         self._due: asyncio.TimerHandle | None = None
         self._due_at = 0.0
-        for name in NAMESPACES:
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-            self._objects[key_of(body)] = defaulted(self._stamped(body, None))
+        self._gather_s = GATHER_S
+        self._closed = True  # until it is furnished: there may be no event loop yet
+        self._storage = Storage(lambda: self._look_again(self._gather_s))
+        for body in furniture():
+            self._storage.put(self._storage.stamped(defaulted(body), None))
+        self._closed = False
 
     async def version(self) -> str:
         """Return the version whose behaviour it imitates."""
@@ -56,24 +62,23 @@ class Sandbox:
 
     async def kinds(self) -> Kinds:
         """Return the kinds that it serves."""
-        return Kinds(self._infos)
+        return Kinds(self._storage.infos)
 
     async def resolve(self, kind: Kind) -> KindInfo:
         """Return how a kind is served. Raises UnknownKind."""
-        return Kinds(self._infos).resolve(kind)
+        return Kinds(self._storage.infos).resolve(kind)
 
     async def get(self, key: Key, *, version: str | None = None) -> Body | None:
         """Read an object; None if it is not there."""
         await self.resolve(Kind(key.kind, key.group, version))
-        return self._objects.get(key)
+        return self._storage.table.get(key)
 
     async def list(
         self, kind: Kind, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> Sequence[Body]:
         """Read all objects of a kind that carry these labels."""
         await self.resolve(kind)
-        wanted = _Wanted(kind, namespace, tuple((labels or {}).items()))
-        return [body for key, body in sorted(self._objects.items()) if wanted.has(key, body)]
+        return [body for _, body in self._storage.rows(Wanted(kind, namespace, labels or {}))]
 
     async def apply(
         self,
@@ -88,24 +93,26 @@ class Sandbox:
         info = await self.resolve(kind_of(body))
         await asyncio.sleep(0)
         key = key_of(body)
-        if not info.namespaced and key.namespace:
-            raise Refused("invalid", f"{key.kind} has no namespace", 400)
-        if info.namespaced and not key.namespace:
-            raise Refused("invalid", f"{key.kind} needs a namespace", 400)
-        live = self._objects.get(key)
-        admit(self._objects, key, live, body)
-        merged = merging.apply(live, self._owners.get(key, {}), body, manager, force=force)
-        wanted = defaulted(merged.body)
-        if live is not None and not differs(live, wanted):
-            if not dry_run:
-                self._owners[key] = merged.owners
+        admission.check_place(info, key)
+        live = self._storage.table.get(key)
+        admission.check_namespace(self._storage.table, key, new=live is None)
+        text = merging.without_nulls(body)
+        if live is not None and text["metadata"].get("resourceVersion") not in {
+            None,
+            live["metadata"]["resourceVersion"],
+        }:
+            raise Refused("raced", f"{key}: the object has been modified", 409)
+        merged = merging.apply(live, self._storage.owners(key), text, manager, force=force)
+        wanted = self._admitted(key, live, merged.body, status=None)
+        if live is not None and wanted == live and merged.owners == self._storage.owners(key):
             return Applied(live, created=False, changed=False)
-        stored = self._stamped(wanted, live)
+        stored = self._storage.stamped(wanted, live, merged.owners)
         if not dry_run:
-            self._owners[key] = merged.owners
-            stored = _managed(stored, merged.owners)
-            self._put(key, stored)
-        return Applied(stored, created=live is None, changed=True)
+            self._storage.own(key, merged.owners)
+            self._storage.put(stored)
+        created = live is None
+        known = live if before is not None else None
+        return Applied(stored, created, created or changed_by(known, stored, dry_run=dry_run))
 
     async def patch(
         self,
@@ -118,21 +125,26 @@ class Sandbox:
         dry_run: bool = False,
     ) -> Body:
         """Change an object that is there. Raises Gone."""
-        live = self._objects.get(key)
+        await self.resolve(kind_of(key))
+        live = self._storage.table.get(key)
         if live is None:
             raise Gone(str(key))
-        if not isinstance(patch, Mapping):
-            raise Refused("invalid", "the sandbox takes no JSON patches", 400)
-        stored = self._stamped(_patched(live, patch), live)
+        wanted = patched(live, patch, patch_type)
+        if key_of(wanted) != key:
+            raise Refused("invalid", f"{key}: a patch cannot change what an object is called", 422)
+        if subresource == "status":
+            wanted = self._admitted(key, live, live, status=wanted.get("status"))
+        elif subresource:
+            wanted = self._admitted(key, live, live | {"spec": wanted["spec"]}, status=None)
+        else:
+            wanted = self._admitted(key, live, wanted, status=None)
+        if wanted == live:
+            return live
+        owners = merging.updated(live, wanted, self._storage.owners(key), manager)
+        stored = self._storage.stamped(wanted, live, owners)
         if not dry_run:
-            owned = frozenset(path for path, _ in merging.leaves(dict(patch), body=live))
-            owners = {other: paths - owned for other, paths in self._owners.get(key, {}).items()}
-            if not subresource:
-                self._owners[key] = owners | {manager: owners.get(manager, frozenset()) | owned}
-                stored = _managed(stored, self._owners[key])
-            self._put(key, stored)
-            if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
-                self._drop(key)
+            self._storage.own(key, owners)
+            self._storage.put(stored)
         return stored
 
     async def delete(
@@ -146,11 +158,13 @@ class Sandbox:
         """Delete an object and what belongs to it; False if it was not there."""
         await self.resolve(Kind(key.kind, key.group))
         await asyncio.sleep(0)
-        live = self._objects.get(key)
+        live = self._storage.table.get(key)
         if live is None or (uid and live["metadata"]["uid"] != uid):
             return False
+        if key.kind == "Namespace" and key.name in admission.PROTECTED:
+            raise Refused("forbidden", f'namespaces "{key.name}" is forbidden: it may not be deleted', 403)
         if not dry_run:
-            self._delete(key, live, orphan=propagation == "orphan")
+            self._storage.delete(key, propagation)
         return True
 
     async def watch(
@@ -158,28 +172,22 @@ class Sandbox:
     ) -> AsyncGenerator[Changed, None]:
         """Tell all objects, then `listed`, then every change."""
         await self.resolve(kind)
-        queue: asyncio.Queue[Changed] = asyncio.Queue()
-        entry = (_Wanted(kind, namespace, tuple((labels or {}).items())), queue)
-        self._watches.add(entry)
+        queue = self._storage.watch(Wanted(kind, namespace, dict(labels or {})))
         try:
-            for key, body in sorted(self._objects.items()):
-                if entry[0].has(key, body):
-                    queue.put_nowait(Changed("added", body))
-            queue.put_nowait(Changed("listed"))
             while True:
                 yield await queue.get()
         finally:
-            self._watches.discard(entry)
+            self._storage.unwatch(queue)
 
     async def logs(
         self, namespace: str, pod: str, container: str, *, previous: bool = False, tail: int = 20
     ) -> str:
         """Return what the simulation lets a container say. Raises Gone."""
-        body = self._objects.get(Key(namespace, "Pod", pod))
+        body = self._storage.table.get(Key(namespace, "Pod", pod))
         if body is None:
-            raise Gone(f"{namespace}/Pod/{pod}")
-        notes = body["metadata"].get("annotations") or {}
-        return str(notes.get("sandbox.stellwerk.dev/log", ""))
+            raise Gone(f"the log of {namespace}/Pod/{pod}")
+        lines = failing.log_of(body, previous=previous).splitlines(keepends=True)
+        return "".join(lines[-tail:])
 
     async def allowed(self, verb: str, kind: Kind, namespace: str | None = None) -> bool:
         """Everybody may do everything."""
@@ -187,71 +195,45 @@ class Sandbox:
 
     async def close(self) -> None:
         """Stop simulating; idempotent."""
+        self._closed = True
         if self._due is not None:
             self._due.cancel()
             self._due = None
 
-    def _delete(self, key: Key, live: Body, *, orphan: bool) -> None:
-        namespace = key.kind == "Namespace"
-        if namespace or live["metadata"].get("finalizers"):
-            marked = live | {"metadata": live["metadata"] | {"deletionTimestamp": _now()}}
-            marked |= {"status": {"phase": "Terminating"}} if namespace else {}
-            self._put(key, self._stamped(marked, live))
+    def _admitted(self, key: Key, live: Body | None, wanted: Body, *, status: Any) -> Body:
+        """Return an object as the server would keep it. Raises Refused.
+
+        `status`: what it becomes; None leaves it as it is, where it is written apart from the rest.
+        """
+        definition = self._definition(key)
+        if definition is not None:
+            found = conformed(definition, wanted)
+            apart = has_status(definition, wanted["apiVersion"].rpartition("/")[2])
         else:
-            self._drop(key)
-        if namespace:
-            asyncio.get_running_loop().call_later(EMPTYING_S, self._finish_namespace, key)
-        elif key in self._objects:
-            return
-        if not orphan:
-            for other in self._dependents(key, live["metadata"]["uid"]):
-                if (body := self._objects.get(other)) is not None:  # not gone with another of them
-                    self._delete(other, body, orphan=False)
+            found, apart = wanted, True
+        if apart or status is not None:
+            kept = status if status is not None else (live or {}).get("status")
+            found = {name: value for name, value in found.items() if name != "status"}
+            found |= {} if kept is None else {"status": kept}
+        found = defaulted(found)
+        admission.check_body(key, found)
+        if live is not None:
+            admission.check_change(key, live, found)
+        elif key.namespace:
+            check_quotas(self._storage.table, found, self._storage.infos)
+        return found
 
-    def _finish_namespace(self, key: Key) -> None:
-        """Let a namespace go when nothing is left in it."""
-        if any(other.namespace == key.name for other in self._objects):
-            asyncio.get_running_loop().call_later(EMPTYING_S, self._finish_namespace, key)
-        elif key in self._objects:
-            self._drop(key)
-
-    def _dependents(self, key: Key, uid: str) -> Sequence[Key]:
-        """List what goes with an object: what it made, or what is in it."""
-        return [
-            other
-            for other, body in self._objects.items()
-            if (key.kind == "Namespace" and other.namespace == key.name)
-            or any(one.get("uid") == uid for one in body["metadata"].get("ownerReferences") or ())
-        ]
-
-    def _put(self, key: Key, body: Body) -> None:
-        known = self._objects.get(key)
-        self._objects[key] = body
-        if key.kind == "CustomResourceDefinition" and known is None:
-            self._infos += defined_by(body)
-        self._tell(key, known, body)
-
-    def _drop(self, key: Key) -> None:
-        body = self._objects.pop(key)
-        self._owners.pop(key, None)
-        if key.kind == "CustomResourceDefinition":
-            gone = {info.kind for info in defined_by(body)}
-            group = body["spec"]["group"]
-            self._infos = [one for one in self._infos if one.group != group or one.kind not in gone]
-        self._tell(key, body, None)
-
-    def _tell(self, key: Key, before: Body | None, after: Body | None) -> None:
-        """Tell watches; what loses the labels that one asks for counts as deleted there."""
-        for wanted, queue in self._watches:
-            had = before is not None and wanted.has(key, before)
-            if after is not None and wanted.has(key, after):
-                change: ChangeType = "modified" if had else "added"
-                queue.put_nowait(Changed(change, after))
-            elif had:
-                queue.put_nowait(Changed("deleted", after or before or {}))
-        self._look_again(0.0)
+    def _definition(self, key: Key) -> Body | None:
+        """Return what defines the kind of an object; None for the built-in ones."""
+        for one in self._storage.table.of("CustomResourceDefinition", "apiextensions.k8s.io"):
+            spec = part(one, "spec")
+            if (spec.get("group"), part(spec, "names").get("kind")) == (key.group, key.kind):
+                return one
+        return None
 
     def _look_again(self, in_s: float) -> None:
+        if self._closed:
+            return
         loop = asyncio.get_running_loop()
         at = loop.time() + in_s
         # The handles of uvloop do not tell when they are due.
@@ -261,66 +243,9 @@ class Sandbox:
             self._due, self._due_at = loop.call_later(in_s, self._simulate), at
 
     def _simulate(self) -> None:
-        self._due = None
-        step = simulate(self._objects, datetime.now(UTC), self._start_s)
-        for key in step.gone:
-            if key in self._objects:
-                self._delete(key, self._objects[key], orphan=False)
-        for body in step.bodies:
-            key = key_of(body)
-            self._put(key, self._stamped(body, self._objects.get(key), status=True))
-        if step.again_in_s is not None:
-            self._look_again(step.again_in_s)
-
-    def _stamped(self, body: Body, live: Body | None, *, status: bool = False) -> Body:
-        """Return a body with what the server alone writes."""
-        known = live["metadata"] if live else {}
-        generation = int(known.get("generation") or 1)
-        if live is not None and not status and body.get("spec") != live.get("spec"):
-            generation += 1
-        metadata = body["metadata"] | {
-            "uid": known.get("uid") or str(uuid.uuid4()),
-            "resourceVersion": str(next(self._versions)),
-            "generation": generation,
-            "creationTimestamp": known.get("creationTimestamp") or _now(),
-        }
-        return body | {"metadata": metadata}
-
-
-class _Wanted:
-    """What a list or a watch shows."""
-
-    def __init__(self, kind: Kind, namespace: str | None, labels: tuple[tuple[str, str], ...]) -> None:
-        self._kind = kind
-        self._namespace = namespace
-        self._labels = labels
-
-    def has(self, key: Key, body: Body) -> bool:
-        if (key.kind, key.group) != (self._kind.kind, self._kind.group):
-            return False
-        if self._namespace is not None and key.namespace != self._namespace:
-            return False
-        labels = body["metadata"].get("labels") or {}
-        return all(labels.get(name) == value for name, value in self._labels)
-
-
-def _managed(body: Body, owners: merging.Owners) -> Body:
-    entries = [{"manager": name, "operation": "Apply", "fieldsType": "FieldsV1"} for name in sorted(owners)]
-    return body | {"metadata": body["metadata"] | {"managedFields": entries}}
-
-
-def _patched(live: Any, patch: Any) -> Any:
-    """Apply a merge patch (RFC 7386)."""
-    if not isinstance(patch, Mapping):
-        return patch
-    found = dict(live) if isinstance(live, Mapping) else {}
-    for name, value in patch.items():
-        if value is None:
-            found.pop(name, None)
-        else:
-            found[name] = _patched(found.get(name), value)
-    return found
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._due, began_at = None, time.perf_counter()
+        world = World(self._storage, datetime.now(UTC), self._start_s)
+        simulate(world)
+        self._gather_s = max(GATHER_S, SHARE * (time.perf_counter() - began_at))
+        if world.again_in_s is not None:
+            self._look_again(max(world.again_in_s, self._gather_s))
