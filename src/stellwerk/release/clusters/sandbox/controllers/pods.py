@@ -64,5 +64,5 @@ def make_pod(world: World, owner: Body, name: str, labels: dict[str, str], **spe
 
 def remove_some(world: World, pods: list[Body], count: int) -> None:
     """Delete so many pods: those that are not ready first."""
-    for pod in sorted(pods, key=is_ready)[:count]:
+    for pod in sorted(pods, key=is_ready)[: max(0, count)]:
         world.remove(pod)
