@@ -1,4 +1,11 @@
-"""A real cluster, each test in a namespace of its own."""
+"""A real cluster, each test in a namespace of its own.
+
+What every cluster does is tested over both in tests/contract/clusters. Here is what only a real one can show:
+- test_reasons: kubelet, registry and kernel say it in their own words. The sandbox fails by annotation, in
+  words that were taken from here (tests/unit/release/test_sandbox.py).
+- test_rights: the sandbox lets everybody do everything.
+- test_webhooks: the sandbox calls nobody.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

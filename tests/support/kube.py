@@ -57,6 +57,28 @@ def deployment(namespace: str, name: str = "web", *, replicas: int = 1, **contai
     }
 
 
+def job(namespace: str, name: str = "work") -> Body:
+    """A Job whose work is nothing."""
+    container = {"name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["true"]}
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"template": {"spec": pod}},
+    }
+
+
+def service(namespace: str, name: str) -> Body:
+    """A Service for the pods of a Deployment of the same name."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "protocol": "TCP"}]},
+    }
+
+
 def definition(group: str, kind: str = "Widget") -> Body:
     """A CustomResourceDefinition of a namespaced kind with any spec."""
     plural = f"{kind.lower()}s"
@@ -115,6 +137,17 @@ async def until_gone(cluster: Cluster, body: Body, *, within_s: float = 60.0) ->
                 if change.type == "deleted":
                     return
                 there = True
+
+
+async def until_listed(
+    cluster: Cluster, kind: Kind, namespace: str, is_it: Callable[[Body], bool], *, within_s: float = 60.0
+) -> Body:
+    """Wait for an object that a test describes."""
+    async with asyncio.timeout(within_s), aclosing(cluster.watch(kind, namespace=namespace)) as told:
+        async for change in told:
+            if change.object and is_it(change.object):
+                return change.object
+    raise AssertionError("a watch has no end")
 
 
 async def next_change(told: AsyncIterator[Changed], *, within_s: float = 10.0) -> Changed:

@@ -14,6 +14,7 @@ from support.kube import (
     definition,
     deployment,
     random_name,
+    service,
     until_health,
     until_quota_counts,
 )
@@ -124,6 +125,59 @@ async def test_lists_with_keys_are_joined_entry_by_entry(cluster: Cluster, names
         "main": [{"name": "A", "value": "1"}],
         "beside": None,
     }
+
+
+async def test_ports_are_known_by_number_and_protocol(cluster: Cluster, namespace: str) -> None:
+    body = service(namespace, "web")
+    body["spec"]["ports"] = [{"name": "web", "port": 80, "protocol": "TCP"}]
+    await cluster.apply(body, manager=MANAGER)
+    body["spec"]["ports"] = [
+        {"name": "udp", "port": 80, "protocol": "UDP"},
+        {"name": "web", "port": 80, "protocol": "TCP", "targetPort": 8080},
+    ]
+
+    applied = await cluster.apply(body, manager=MANAGER)
+
+    assert {one["name"]: (one["protocol"], one["targetPort"]) for one in applied.object["spec"]["ports"]} == {
+        "udp": ("UDP", 80),
+        "web": ("TCP", 8080),
+    }
+
+
+async def test_finalizers_of_several_managers_stand_side_by_side(cluster: Cluster, namespace: str) -> None:
+    ours, theirs = (
+        config_map(namespace, metadata={"finalizers": [f"example.com/{name}"]}) for name in ("ours", "theirs")
+    )
+    await cluster.apply(ours, manager=MANAGER)
+
+    both = await cluster.apply(theirs, manager="other")
+    left = await cluster.apply(config_map(namespace), manager=MANAGER)
+
+    assert sorted(both.object["metadata"]["finalizers"]) == ["example.com/ours", "example.com/theirs"]
+    assert left.object["metadata"]["finalizers"] == ["example.com/theirs"]
+    await cluster.apply(config_map(namespace), manager="other")
+
+
+async def test_what_somebody_patched_belongs_to_them(cluster: Cluster, namespace: str) -> None:
+    workload = deployment(namespace, replicas=0)
+    await cluster.apply(workload, manager=MANAGER)
+    await cluster.patch(
+        key_of(workload), {"spec": {"revisionHistoryLimit": 3, "paused": True}}, manager="somebody"
+    )
+    workload["spec"]["revisionHistoryLimit"] = 5
+
+    with pytest.raises(Conflict) as raised:
+        await cluster.apply(workload, manager=MANAGER)
+
+    assert raised.value.fields == (OwnedField("somebody", ".spec.revisionHistoryLimit"),)
+
+
+async def test_who_set_what_is_shown_on_the_object(cluster: Cluster, namespace: str) -> None:
+    applied = await cluster.apply(config_map(namespace), manager=MANAGER)
+
+    (entry,) = applied.object["metadata"]["managedFields"]
+    assert (entry["manager"], entry["operation"]) == (MANAGER, "Apply")
+    assert entry["fieldsV1"]["f:data"] == {"f:colour": {}}
 
 
 async def test_a_dry_run_answers_what_would_be_and_leaves_nothing(cluster: Cluster, namespace: str) -> None:

@@ -52,6 +52,27 @@ async def test_what_a_workload_made_goes_with_it(cluster: Cluster, namespace: st
     await until_gone(cluster, workload)
 
 
+async def test_what_is_orphaned_stays(cluster: Cluster, namespace: str) -> None:
+    workload = deployment(namespace, replicas=0)
+    await cluster.apply(workload, manager=MANAGER)
+    await until_health(cluster, workload, lambda one: one.status == "healthy")
+    (made,) = await cluster.list(Kind("ReplicaSet", "apps"), namespace=namespace)
+
+    await cluster.delete(key_of(workload), propagation="orphan")
+    await until_gone(cluster, workload)
+
+    left = await cluster.get(key_of(made))
+    assert left is not None
+    assert not left["metadata"].get("ownerReferences")
+
+
+async def test_a_namespace_that_every_cluster_needs_is_not_deleted(cluster: Cluster) -> None:
+    with pytest.raises(Refused) as raised:
+        await cluster.delete(Key("", "Namespace", "kube-system"))
+
+    assert raised.value.reason == "forbidden"
+
+
 async def test_a_namespace_that_is_being_deleted_takes_nothing_new(cluster: Cluster) -> None:
     name = random_name()
     held = config_map(name, metadata={"finalizers": ["example.com/hold"]})

@@ -64,7 +64,7 @@ def _status(world: World, pod: Body) -> dict[str, Any]:
     ]
     known = status_of(pod)
     return {
-        "phase": _phase(outcomes),
+        "phase": _phase(pod, outcomes),
         "conditions": since(pod, conditions, world.now),
         "containerStatuses": [_shown(*each) for each in zip(containers, outcomes, strict=True)],
         "initContainerStatuses": [
@@ -110,15 +110,14 @@ def _tries(world: World, pod: Body) -> int:
 
 def _run(world: World, pod: Body, name: str, tried: int) -> _Outcome:
     wanted, at = failing.asked_for(pod), _begun_at(world, pod)
-    once = part(pod, "spec").get("restartPolicy") in {"Never", "OnFailure"}
     if wanted in {"crash", "oom"}:
-        return _crashed(world, pod, name, 1 if once else tried, at)
+        return _crashed(world, pod, name, FIRST if _runs_once(pod) else tried, at)
     if wanted == "probe":
         world.tell(
             pod, "Unhealthy", "Readiness probe failed: it is wanted to fail", warns=True, container=name
         )
         return _Outcome({"running": {"startedAt": at}})
-    if once:
+    if _runs_once(pod):
         ended = {"exitCode": 0, "reason": "Completed", "startedAt": at, "finishedAt": at}
         return _Outcome({"terminated": ended})
     return _Outcome({"running": {"startedAt": at}}, ready=True)
@@ -150,10 +149,10 @@ def _waiting(reason: str, message: str = "") -> _Outcome:
     return _Outcome({"waiting": {"reason": reason} | ({"message": message} if message else {})})
 
 
-def _phase(outcomes: Sequence[_Outcome]) -> str:
-    states = [one.state for one in outcomes]
-    if all("terminated" in one and one["terminated"]["exitCode"] == 0 for one in states):
-        return "Succeeded"
+def _phase(pod: Body, outcomes: Sequence[_Outcome]) -> str:
+    if _runs_once(pod) and all("terminated" in one.state for one in outcomes):
+        well = all(one.state["terminated"]["exitCode"] == 0 for one in outcomes)
+        return "Succeeded" if well else "Failed"
     return "Pending" if all("waiting" in one.state and one.last is None for one in outcomes) else "Running"
 
 
@@ -177,6 +176,10 @@ def _begun_at(world: World, pod: Body) -> str:
                 if at := part(one, run, how).get("startedAt"):
                     return str(at)
     return written(world.now)
+
+
+def _runs_once(pod: Body) -> bool:
+    return part(pod, "spec").get("restartPolicy") in {"Never", "OnFailure"}
 
 
 def _is_ready(pod: Body) -> bool:
