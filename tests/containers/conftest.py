@@ -1,8 +1,9 @@
 """Fixtures over a real container engine: the executors, and a test's own container names."""
 
 import asyncio
+import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,16 @@ from stellwerk.agent.executors import available
 from stellwerk.agent.executors.engine import Engine, open_engine
 from stellwerk.agent.executors.executor import Executor, Job, Result
 from stellwerk.agent.executors.settings import ExecutorSettings
-from support.container_lab import Lab
+from support.container_lab import Lab, NoEngine
+from support.site import Said, Site
+
+AGENT = "agent-prod-01"
+CREDENTIALS = (
+    "--secret",
+    "registry.username=registry.user",
+    "--secret",
+    "registry.password=registry.password",
+)
 
 
 @dataclass
@@ -92,3 +102,43 @@ async def deck(lab: Lab, tmp_path: Path) -> AsyncIterator[Deck]:
         for network in await engine.get("/networks"):
             if network["Name"].startswith(mark):
                 await engine.delete(f"/networks/{network['Name']}")
+
+
+@pytest.fixture(scope="module")
+def site(lab_or_reason: Lab | NoEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with the registry's credentials as secrets, and an agent on the lab's engine."""
+    if isinstance(lab_or_reason, NoEngine):
+        pytest.skip(f"no container engine: {lab_or_reason}")
+    lab = lab_or_reason
+    site = Site.start(tmp_path_factory.mktemp("site"))
+    try:
+        site.good("secret", "set", "registry.user", value=lab.user)
+        site.good("secret", "set", "registry.password", value=lab.password)
+        site.good("secret", "set", "registry.wrong", value="wrong-password")
+        site.join(AGENT, docker_host=lab.docker_host)
+        site.until(lambda: "docker" in site.read(f"/api/v1/agents/{AGENT}")["capabilities"], "the engine")
+        yield site
+    finally:
+        site.stop()
+
+
+@pytest.fixture
+async def engine(lab: Lab) -> AsyncIterator[Engine]:
+    async with open_engine(lab.docker_host) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def name(engine: Engine) -> AsyncIterator[str]:
+    """A container name; whatever has it, or stands in for it, is removed afterwards."""
+    name = f"t{uuid.uuid4().hex[:8]}"
+    yield name
+    for one in await engine.get("/containers/json", all=True):
+        if one["Names"][0].removeprefix("/").startswith(name):
+            await engine.delete(f"/containers/{one['Id']}", force=True, v=True)
+
+
+def run(site: Site, task_type: str, *options: str, credentials: tuple[str, ...] = (), **payload: Any) -> Said:
+    """Run a task on the agent and follow it to its end."""
+    sets = [word for field, value in payload.items() for word in ("--set", f"{field}={json.dumps(value)}")]
+    return site.command("task", "run", task_type, "--agent", AGENT, *sets, *credentials, *options, "--follow")

@@ -103,6 +103,17 @@ class Site:
         with urllib.request.urlopen(f"{self.server.url}{path}", timeout=10) as answer:
             return json.load(answer)
 
+    def change(self, path: str, **said: Any) -> Any:
+        """PATCH something, past the command line."""
+        request = urllib.request.Request(
+            f"{self.server.url}{path}",
+            json.dumps(said).encode(),
+            {"content-type": "application/json"},
+            method="PATCH",
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
     def state(self, name: str) -> str:
         """Return how an agent stands; empty where it is unknown."""
         rows = self.read("/api/v1/agents")

@@ -5,7 +5,7 @@ An instance has come back when another one of the same version is ready that was
 was asked for. What cannot come back is not asked to go: somebody must be known to start it again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -90,20 +90,26 @@ class Container(msgspec.Struct, frozen=True):
     container: str
 
 
-def plan_restart(view: AgentView, version: str | None, container: Container | None) -> tuple[Step, ...]:
+Find = Callable[[str], Container | None]
+"""Finds the container of a version."""
+
+
+def plan_restart(view: AgentView, version: str | None, container: Find) -> tuple[Step, ...]:
     """List the instances to restart, the oldest first: of a version, or (None) of all.
+
+    `container` finds that of a version, None where its process is asked itself.
 
     Those that are offline come in only if nothing else is there and their container can be restarted. Raises
     RestartRefused.
     """
     meant = [one for one in reversed(view.instances) if version in (None, one.version)]
     there = [one for one in meant if one.presence is not Presence.OFFLINE]
-    chosen = there or (meant if container is not None else [])
+    chosen = there or [one for one in meant if container(one.version) is not None]
     if not chosen:
         of = f"Version {version} of agent {view.group}" if version else f"Agent {view.group}"
         raise RestartRefused("no_instance", f"{of} has no instance that could be asked")
     steps = tuple(Step(version=one.version, instance=one.instance, url=_address(one)) for one in chosen)
-    if container is None and any(step.url is None for step in steps):
+    if any(step.url is None and container(step.version) is None for step in steps):
         raise RestartRefused("no_address", f"Agent {view.group} has no address to be asked at")
     return steps
 
@@ -135,11 +141,26 @@ def supervisor_of(
     return {"kind": "settings"} if ANY_AGENT in names or view.group in names else None
 
 
-def container_of(supervisor: Mapping[str, object] | None) -> Container | None:
-    """Read a supervisor that is a deployment agent; None if it is another."""
+def container_of(supervisor: Mapping[str, object] | None, version: str) -> Container | None:
+    """Read a supervisor that is a deployment agent; None if it is another, or has no such container.
+
+    `containers` names one for each version, `container` the one of all others.
+    """
     named = supervisor or {}
-    agent, container = named.get("agent"), named.get("container")
+    agent, of_each = named.get("agent"), named.get("containers")
+    own = of_each.get(version) if isinstance(of_each, Mapping) else None
+    container = own or named.get("container")
     return Container(agent, container) if isinstance(agent, str) and isinstance(container, str) else None
+
+
+def starts(supervisor: Mapping[str, object] | None, version: str) -> bool:
+    """Tell whether a supervisor starts the processes of a version again.
+
+    One that names containers starts only those.
+    """
+    if supervisor is None:
+        return False
+    return "containers" not in supervisor or container_of(supervisor, version) is not None
 
 
 def asked(restart: Restart, now_us: int, limit_us: int, task_id: str | None = None) -> Restart:

@@ -45,6 +45,7 @@ from stellwerk.traffic.restart import (
     ended,
     look,
     plan_restart,
+    starts,
     supervisor_of,
 )
 from stellwerk.traffic.restart_asking import ASK_LIMIT_S, Asking, CannotAsk
@@ -109,10 +110,12 @@ class Restarting:
         """
         view = await self._view(principal, group, version)
         supervisor = supervisor_of(view, self._options(group).supervisor, self._settings.supervised)
-        steps = plan_restart(view, version, container_of(supervisor))
+        steps = plan_restart(view, version, lambda version: container_of(supervisor, version))
         if not force:
-            if supervisor is None:
-                raise RestartRefused("no_supervisor", f"Nobody is known to start agent {group} again")
+            unsupervised = [step.version for step in steps if not starts(supervisor, step.version)]
+            if unsupervised:
+                of = f"version {unsupervised[0]} of agent {group}"
+                raise RestartRefused("no_supervisor", f"Nobody is known to start {of} again")
             check_spare(view, steps)
         now_us = self._clock.now_us()
         restart = Restart(
@@ -208,19 +211,19 @@ class Restarting:
         if begun is None or (step := begun.current) is None:
             return
         try:
-            task_id = await self._asking.ask(begun, step, self._container(restart.group))
+            task_id = await self._asking.ask(begun, step, self._container(restart.group, step.version))
         except CannotAsk as error:
             await self._write(begun, ended(begun, RestartState.FAILED, str(error), self._clock.now_us()))
             return
         if task_id is not None:
             await self._write(begun, asked(begun, self._clock.now_us(), self._limit_us, task_id))
 
-    def _container(self, group: str) -> Container | None:
+    def _container(self, group: str, version: str) -> Container | None:
         view = self._fleet.get(group)
         if view is None:
             return None
         declared = self._options(group).supervisor
-        return container_of(supervisor_of(view, declared, self._settings.supervised))
+        return container_of(supervisor_of(view, declared, self._settings.supervised), version)
 
     async def _write(self, before: Restart, after: Restart) -> Restart | None:
         """Write the next state of a restart; None if another replica was first."""

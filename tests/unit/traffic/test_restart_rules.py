@@ -16,11 +16,22 @@ from stellwerk.traffic.restart import (
     container_of,
     look,
     plan_restart,
+    starts,
     supervisor_of,
 )
 from support.fleet import agent_view, instance_view
 
 MACHINE = Container("machine-1", "hello")
+
+
+def none(version: str) -> None:
+    """Find no container: the process is asked itself."""
+
+
+def machine(version: str) -> Container:
+    return MACHINE
+
+
 LIMIT = 100
 
 
@@ -41,7 +52,7 @@ def restart_of(view: AgentView, version: str | None = "1.0.0", now_us: int = 10)
         version=version,
         state=RestartState.REQUESTED,
         detail=None,
-        steps=plan_restart(view, version, None),
+        steps=plan_restart(view, version, none),
         known=tuple(one.instance for one in view.instances),
         requested_by="key:1",
         requested_at=now_us,
@@ -54,25 +65,25 @@ OLD, OTHER = process("old"), process("other", "2.0.0", at=2)
 
 def test_a_version_is_restarted_and_no_other() -> None:
     view = agent(OLD, OTHER)
-    assert [step.instance for step in plan_restart(view, "1.0.0", None)] == ["old"]
-    assert [step.instance for step in plan_restart(view, None, None)] == ["old", "other"]
+    assert [step.instance for step in plan_restart(view, "1.0.0", none)] == ["old"]
+    assert [step.instance for step in plan_restart(view, None, none)] == ["old", "other"]
 
 
 def test_silent_instances_are_left_out_unless_their_container_can_be_restarted() -> None:
     silent = process("silent", presence=Presence.OFFLINE)
-    assert [step.instance for step in plan_restart(agent(OLD, silent), "1.0.0", None)] == ["old"]
+    assert [step.instance for step in plan_restart(agent(OLD, silent), "1.0.0", none)] == ["old"]
     with pytest.raises(RestartRefused) as refused:
-        plan_restart(agent(silent), "1.0.0", None)
+        plan_restart(agent(silent), "1.0.0", none)
     assert refused.value.why == "no_instance"
-    assert [step.instance for step in plan_restart(agent(silent), "1.0.0", MACHINE)] == ["silent"]
+    assert [step.instance for step in plan_restart(agent(silent), "1.0.0", machine)] == ["silent"]
 
 
 def test_what_has_no_address_cannot_be_asked_but_its_container_can_be_restarted() -> None:
     mute = process("mute", endpoints={})
     with pytest.raises(RestartRefused) as refused:
-        plan_restart(agent(mute), "1.0.0", None)
+        plan_restart(agent(mute), "1.0.0", none)
     assert refused.value.why == "no_address"
-    assert plan_restart(agent(mute), "1.0.0", MACHINE)[0].url is None
+    assert plan_restart(agent(mute), "1.0.0", machine)[0].url is None
 
 
 @pytest.mark.parametrize(
@@ -92,7 +103,7 @@ def test_what_has_no_address_cannot_be_asked_but_its_container_can_be_restarted(
          "twin is late", "twin starts", "off itself", "broken itself"],
 )  # fmt: skip
 def test_the_last_one_that_takes_calls_is_spared(view: AgentView, allowed: bool) -> None:
-    steps = plan_restart(view, "1.0.0", None)
+    steps = plan_restart(view, "1.0.0", none)
     if allowed:
         check_spare(view, steps)
         return
@@ -110,12 +121,25 @@ def test_a_supervisor_is_declared_by_options_then_by_the_agent_then_by_the_setti
     assert supervisor_of(plain, None, ["hello"]) == supervisor_of(plain, None, ["*"]) == {"kind": "settings"}
     assert supervisor_of(own, None, ["*"]) == {"kind": "systemd"}
     assert supervisor_of(own, machine, ["*"]) == machine
-    assert container_of(machine) == MACHINE
-    assert container_of({"kind": "systemd"}) is container_of(None) is container_of({"agent": 1}) is None
+    assert container_of(machine, "1.0.0") == MACHINE
+    for other in ({"kind": "systemd"}, None, {"agent": 1}, {"agent": "machine-1", "containers": ["hello"]}):
+        assert container_of(other, "1.0.0") is None
     for wrong in (1, [], None, "", {}):
         assert (
             supervisor_of(agent(process("x", metadata={"custom": {"supervisor": wrong}})), None, ()) is None
         )
+
+
+def test_each_version_may_have_a_container_of_its_own() -> None:
+    named: dict[str, object] = {"agent": "machine-1", "containers": {"1.0.0": "hello-1", "2.0.0": "hello-2"}}
+    assert container_of(named, "2.0.0") == Container("machine-1", "hello-2")
+    assert (starts(named, "2.0.0"), starts(named, "3.0.0"), container_of(named, "3.0.0")) == (
+        True,
+        False,
+        None,
+    )
+    assert container_of({**named, "container": "rest"}, "3.0.0") == Container("machine-1", "rest")
+    assert (starts({"kind": "systemd"}, "1.0.0"), starts(None, "1.0.0")) == (True, False)
 
 
 def test_an_instance_has_come_back_when_another_of_its_version_is_ready() -> None:
