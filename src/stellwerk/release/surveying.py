@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from stellwerk.release.application.judging import Facts, quantity
+from stellwerk.release.application.judging import Facts
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.clusters.errors import Refused, UnknownKind
 from stellwerk.release.clusters.kinds import Kind
 from stellwerk.release.objects import Body
+from stellwerk.release.quantities import quantity
 
 NODE, STORAGE = Kind("Node"), Kind("StorageClass", "storage.k8s.io")
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
