@@ -70,6 +70,14 @@ async def test_what_a_manager_no_longer_says_is_removed(cluster: Cluster, namesp
     assert applied.object["data"] == {"size": "large"}
 
 
+async def test_what_is_put_into_an_empty_mapping_stays(cluster: Cluster, namespace: str) -> None:
+    await cluster.apply(config_map(namespace, data={}), manager=MANAGER)
+
+    applied = await cluster.apply(config_map(namespace, data={"size": "small"}), manager=MANAGER)
+
+    assert applied.object["data"] == {"size": "small"}
+
+
 async def test_what_another_manager_says_is_left_alone(cluster: Cluster, namespace: str) -> None:
     await cluster.apply(config_map(namespace, data={"theirs": "1"}), manager="other")
 

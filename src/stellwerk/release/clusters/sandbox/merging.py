@@ -58,7 +58,10 @@ def apply(live: Body | None, owners: Owners, text: Body, manager: str, *, force:
         raise Conflict([OwnedField(other.name, shown(path)) for path, other in taken])
     lost = frozenset(path for path, _ in taken)
     kept = {other: theirs - lost for other, theirs in owners.items() if other != us}
-    gone = owners.get(us, frozenset()) - wanted.keys() - _union(kept.values())
+    there = frozenset(wanted) | _union(kept.values())
+    # What was an empty mapping and has members now is no leaf any more, and is not gone.
+    holders = {path[:length] for path in there for length in range(1, len(path))}
+    gone = owners.get(us, frozenset()) - there - holders
     body = _merge(live or {}, text, lists)
     for path in sorted(gone, key=len, reverse=True):
         _remove(body, path)
