@@ -10,6 +10,8 @@ import aiohttp
 import msgspec
 
 from stellwerk.app import ControlPlane
+from stellwerk.app.extensions import Extensions
+from stellwerk.inquiry.detective import Detective
 from stellwerk.settings import Settings
 
 
@@ -96,10 +98,15 @@ def free_ports(settings: Settings) -> Settings:
 
 @asynccontextmanager
 async def running_plane(
-    data_dir: Path, settings: Settings | None = None, *, patience_s: float = 20.0
+    data_dir: Path,
+    settings: Settings | None = None,
+    *,
+    patience_s: float = 20.0,
+    detective: Detective | None = None,
 ) -> AsyncIterator[Plane]:
     """Run a control plane on free loopback ports; `patience_s`: how long callers wait for an answer."""
-    control = ControlPlane(free_ports(replace(settings or Settings(), data_dir=data_dir)))
+    chosen = free_ports(replace(settings or Settings(), data_dir=data_dir))
+    control = ControlPlane(chosen, extensions=Extensions(detective=detective))
     await control.start()
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=patience_s)) as session:

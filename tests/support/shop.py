@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stellwerk.inquiry.detective import Detective
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.clusters.kinds import Kind
 from stellwerk.release.objects import Body
@@ -126,13 +127,14 @@ async def open_shop(
     namespace: str = "default",
     settings: Settings | None = None,
     patience_s: float = 20.0,
+    detective: Detective | None = None,
     **conductor: Any,
 ) -> AsyncIterator[Shop]:
     """Run a control plane that serves the application; on the sandbox unless told otherwise."""
     manifests = write(folder / "manifests", files)
     chosen = ConductorSettings(manifests=manifests, **({"cluster": "sandbox"} | conductor))
     served = replace(settings or Settings(), conductor=chosen)
-    async with running_plane(folder / "data", served, patience_s=patience_s) as plane:
+    async with running_plane(folder / "data", served, patience_s=patience_s, detective=detective) as plane:
         shop = Shop(plane, manifests, namespace)
         if namespace != "default":
             await shop.set()

@@ -1,22 +1,58 @@
-"""Investigations: their parts, and what each needs of the others."""
+"""Investigations and remedies: their parts, and what each needs of the others."""
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from stellwerk.app.errors import CannotStart
+from stellwerk.app.releasing import Releasing
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
-from stellwerk.inquiry.detective import Blind
+from stellwerk.fleet.deployment.service import Deployments
+from stellwerk.fleet.service import Fleet
+from stellwerk.inquiry.automatic import Automatic
+from stellwerk.inquiry.detective import Blind, Detective
 from stellwerk.inquiry.model import Budget
-from stellwerk.inquiry.remedies.choosing import NoCatalogue
+from stellwerk.inquiry.remedies import approval, catalogue
+from stellwerk.inquiry.remedies.catalogue import Catalogue
+from stellwerk.inquiry.remedies.choosing import Chooser
+from stellwerk.inquiry.remedies.executors.agents import AgentTasks
+from stellwerk.inquiry.remedies.executors.executor import Executor
+from stellwerk.inquiry.remedies.executors.patches import MAKERS
+from stellwerk.inquiry.remedies.executors.patching import Patching
+from stellwerk.inquiry.remedies.executors.releasing import Releasing as Releases
+from stellwerk.inquiry.remedies.executors.shifting import Shifting
+from stellwerk.inquiry.remedies.service import Remedies
+from stellwerk.inquiry.remedies.service import Tools as RemedyTools
+from stellwerk.inquiry.remedies.verifying import Verifier
+from stellwerk.inquiry.remedies.workflow import InvalidWorkflow, Workflow
 from stellwerk.inquiry.sessions.retention import Retention
 from stellwerk.inquiry.sessions.run import Tools
 from stellwerk.inquiry.sessions.service import Investigations
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
-from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.settings import InquirySettings, Settings
+from stellwerk.trust.service import Keys
+from stellwerk.work.service import Work
+
+
+class _Startable(Protocol):
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """The subjects that investigations look at and remedies act through."""
+
+    releasing: Releasing
+    fleet: Fleet
+    work: Work
+    deployments: Deployments
+    keys: Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +60,19 @@ class Inquiry:
     """Everything that investigates, started."""
 
     investigations: Investigations
+    catalogue: Catalogue
+    remedies: Remedies
     retention: Retention
+    automatic: Automatic | None
 
     @property
     def loops(self) -> Iterator[Loop]:
         """What runs in the background."""
         yield self.investigations.loop
+        yield self.remedies.loop
         yield self.retention.loop
+        if self.automatic is not None:
+            yield self.automatic.loop
 
 
 async def start_inquiry(
@@ -40,19 +82,43 @@ async def start_inquiry(
     settings: Settings,
     *,
     clock: Clock,
-    cluster: Cluster,
+    neighbours: Neighbours,
+    detective: Detective | None = None,
 ) -> Inquiry:
-    """Make and start it."""
+    """Make and start it. Raises CannotStart."""
     # One process alone has the embedded database: after a kill it takes its own locks back at once.
     holder = "here" if database.engine == "sqlite" else uuid.uuid4().hex
-    ours = settings.inquiry
-    tools = Tools(cluster, Blind(), NoCatalogue(), budget_of(ours), database, journal, clock)
+    ours, releasing = settings.inquiry, neighbours.releasing
+    workflows = Catalogue(database, journal, clock, workflows=_workflows(ours))
+    chooser = Chooser(database, workflows, releasing.deployer, clock)
+    tools = Tools(releasing.cluster, detective or Blind(), chooser, budget_of(ours), database, journal, clock)
     investigations = Investigations(tools, ours, holder=holder)
+    remedies = Remedies(
+        RemedyTools(
+            investigations=investigations,
+            catalogue=workflows,
+            chooser=chooser,
+            executors=executors_of(neighbours),
+            verifier=Verifier(releasing.cluster, clock, limit_s=ours.verify_s),
+            approvers=_approvers(neighbours.keys),
+            database=database,
+            journal=journal,
+            clock=clock,
+        ),
+        ours,
+        holder=holder,
+    )
     retention = Retention(database, clock, days=ours.retention_days, holder=holder)
-    for subject in (investigations, retention):
+    automatic = None
+    if ours.automatic:
+        automatic = Automatic(investigations, journal, releasing.watching.listen, settings=ours, clock=clock)
+    subjects: list[_Startable] = [investigations, remedies, retention]
+    if automatic is not None:
+        subjects.append(automatic)
+    for subject in subjects:
         await subject.start()
         starting.push_async_callback(subject.stop)
-    return Inquiry(investigations, retention)
+    return Inquiry(investigations, workflows, remedies, retention, automatic)
 
 
 def budget_of(settings: InquirySettings) -> Budget:
@@ -63,3 +129,31 @@ def budget_of(settings: InquirySettings) -> Budget:
         seconds=settings.collect_s,
         log_lines=settings.log_lines,
     )
+
+
+def executors_of(neighbours: Neighbours) -> dict[str, Executor]:
+    """Return who carries out which executor's orders."""
+    patching, releases = Patching(neighbours.releasing.cluster), Releases(neighbours.releasing.deployer)
+    return {
+        **dict.fromkeys(MAKERS, patching),
+        "release.rollback": releases,
+        "release.redeploy": releases,
+        "release.parameters": releases,
+        "agent.task": AgentTasks(neighbours.work, neighbours.deployments),
+        "traffic.weights": Shifting(neighbours.fleet),
+    }
+
+
+def _workflows(settings: InquirySettings) -> list[Workflow]:
+    try:
+        own = [] if settings.workflows_dir is None else catalogue.of_folder(settings.workflows_dir)
+    except (InvalidWorkflow, OSError) as error:
+        raise CannotStart(f"inquiry.workflows_dir: {error}") from error
+    return [*catalogue.packaged(), *own]
+
+
+def _approvers(keys: Keys) -> Callable[[str, int], Sequence[str]]:
+    def approvers(asked_by: str, now_us: int) -> Sequence[str]:
+        return approval.approvers(keys.list(), asked_by, now_us)
+
+    return approvers

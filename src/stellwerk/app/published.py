@@ -170,6 +170,8 @@ def _conductor(subjects: Subjects, meter: Meter) -> Published:
 def _incidents(subjects: Subjects, meter: Meter) -> Published:
     part = incidents.build(
         investigations=subjects.inquiry.investigations,
+        remedies=subjects.inquiry.remedies,
+        catalogue=subjects.inquiry.catalogue,
         journal=subjects.journal,
         settings=subjects.settings.inquiry,
         observer=meter,

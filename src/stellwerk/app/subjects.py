@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from stellwerk.app.errors import CannotStart
 from stellwerk.app.extensions import Extensions
-from stellwerk.app.inquiring import Inquiry, start_inquiry
+from stellwerk.app.inquiring import Inquiry, Neighbours, start_inquiry
 from stellwerk.app.releasing import Releasing, start_releasing
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
@@ -123,8 +123,15 @@ async def start_subjects(
     releasing = await start_releasing(
         starting, database, journal, settings, clock=clock, key=key, extensions=extensions
     )
+    neighbours = Neighbours(releasing=releasing, fleet=fleet, work=work, deployments=deployments, keys=keys)
     inquiry = await start_inquiry(
-        starting, database, journal, settings, clock=clock, cluster=releasing.cluster
+        starting,
+        database,
+        journal,
+        settings,
+        clock=clock,
+        neighbours=neighbours,
+        detective=extensions.detective,
     )
     return Subjects(
         settings=settings,

@@ -158,4 +158,6 @@ def build_description(build: Any) -> Any:
     """Describe the interface without anything behind it."""
     from stellwerk.settings import InquirySettings
 
-    return build(investigations=None, journal=None, settings=InquirySettings()).document()
+    return build(
+        investigations=None, remedies=None, catalogue=None, journal=None, settings=InquirySettings()
+    ).document()

@@ -11,6 +11,7 @@ from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.database.locks import forget
 from stellwerk.database.unit import Unit
+from stellwerk.inquiry.remedies.store import remove_of
 from stellwerk.inquiry.sessions import store
 from stellwerk.inquiry.sessions.service import lock_of
 from stellwerk.loop import Loop
@@ -66,5 +67,6 @@ class Retention:
 
 def _step(before_us: int) -> Unit[int]:
     gone = yield from store.remove_older(before_us, STEP)
+    yield from remove_of(gone)
     yield from forget(lock_of(one) for one in gone)
     return len(gone)

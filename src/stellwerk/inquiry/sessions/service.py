@@ -138,6 +138,10 @@ class Investigations:
             raise UnknownSession(session_id)
         return session
 
+    async def stored(self, session_id: str) -> Session | None:
+        """Return a session for our own use; None if it is not kept."""
+        return await self._read(session_id)
+
     async def result(self, session_id: str, principal: Principal) -> Session:
         """Return a session that has its result. Raises UnknownSession, NotEnded."""
         session = await self.get(session_id, principal)

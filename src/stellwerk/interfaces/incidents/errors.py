@@ -7,6 +7,14 @@ from typing import Any, Final
 import msgspec
 
 from stellwerk.http.problem import Problem, Rendered, whole_seconds
+from stellwerk.inquiry.remedies.remedy import (
+    AlreadyDecided,
+    CannotRemedy,
+    MayNotApprove,
+    UnknownRemedy,
+    UnknownWorkflow,
+)
+from stellwerk.inquiry.remedies.workflow import InvalidWorkflow
 from stellwerk.inquiry.sessions.session import (
     AlreadyEnded,
     AtCapacity,
@@ -14,6 +22,7 @@ from stellwerk.inquiry.sessions.session import (
     SessionState,
     UnknownSession,
 )
+from stellwerk.release.clusters.errors import ClusterUnavailable, NotSelected, Refused, UnknownKind
 
 BASE: Final = "https://kubernaut.ai/problems/"
 MEDIA_TYPE: Final = "application/problem+json"
@@ -75,10 +84,27 @@ def not_ready(session: Any) -> Problem:
     return Problem.conflict(f"session {session.id} is {session.state}, not completed{why}")
 
 
+def cannot_remedy(error: CannotRemedy) -> Problem:
+    """Say why a remedy is not carried out."""
+    if error.code == "missing_scope":
+        return Problem.forbidden(str(error), error.code)
+    return Problem.conflict(str(error), error.code)
+
+
 TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     UnknownSession: lambda error: Problem.not_found(str(error), "session_not_found"),
     NotEnded: lambda error: not_ready(error.session),
     AlreadyEnded: lambda error: Problem.conflict(str(error), "session_already_terminal"),
+    UnknownRemedy: lambda error: Problem.not_found(f"remedy {error} not found", "remedy_not_found"),
+    UnknownWorkflow: lambda error: Problem.not_found(f"workflow {error} not found", "workflow_not_found"),
+    InvalidWorkflow: lambda error: validation(str(error)),
+    CannotRemedy: cannot_remedy,
+    MayNotApprove: lambda error: Problem.forbidden(str(error), "may_not_approve"),
+    AlreadyDecided: lambda error: Problem.conflict(str(error), "already_decided"),
+    NotSelected: lambda error: Problem(503, "no_cluster", str(error), {"retry-after": "30"}),
+    ClusterUnavailable: lambda error: Problem.unavailable(error.detail, error.retry_after_s),
+    Refused: lambda error: Problem.conflict(f"the cluster refuses: {error}", "refused"),
+    UnknownKind: lambda error: Problem.conflict(str(error), "unknown_kind"),
     AtCapacity: lambda error: Problem.too_many(str(error), error.retry_after_s),
 }
 

@@ -14,10 +14,14 @@ from stellwerk.http.endpoint import Endpoint, Observer
 from stellwerk.http.gate import Interface
 from stellwerk.http.operation import Operation
 from stellwerk.http.router import Router
+from stellwerk.inquiry.remedies.catalogue import Catalogue
+from stellwerk.inquiry.remedies.service import Remedies
 from stellwerk.inquiry.sessions.service import Investigations
+from stellwerk.interfaces.incidents.catalogue import CatalogueRoutes
 from stellwerk.interfaces.incidents.configuration import CONFIG, ConfigurationRoutes
 from stellwerk.interfaces.incidents.errors import MEDIA_TYPE, HTTPError, refuse, render_problem
 from stellwerk.interfaces.incidents.metrics import families
+from stellwerk.interfaces.incidents.remedies import RemedyRoutes
 from stellwerk.interfaces.incidents.sessions import PREFIX, SessionRoutes
 from stellwerk.interfaces.incidents.streams import StreamRoutes
 from stellwerk.journal.service import Journal
@@ -55,6 +59,8 @@ class IncidentsInterface:
 def build(
     *,
     investigations: Investigations,
+    remedies: Remedies,
+    catalogue: Catalogue,
     journal: Journal,
     settings: InquirySettings,
     observer: Observer | None = None,
@@ -63,6 +69,8 @@ def build(
     operations = (
         *SessionRoutes(investigations).operations(),
         *StreamRoutes(investigations, journal).operations(),
+        *RemedyRoutes(remedies).operations(),
+        *CatalogueRoutes(catalogue).operations(),
         *ConfigurationRoutes(settings).operations(),
     )
     endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]

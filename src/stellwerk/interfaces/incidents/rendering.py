@@ -104,7 +104,7 @@ def result(session: Session, conclusion: Conclusion) -> wire.IncidentResponse:
         confidence=round(min(1.0, max(0.0, conclusion.confidence)), 3),
         actionable=actionable,
         is_actionable=actionable,
-        selected_workflow=None if choice is None else _workflow(choice),
+        selected_workflow=None if choice is None else workflow(choice),
         remediation_target=None if target is None else reference(target),
         detected_labels=conclusion.detected_labels or None,
         needs_human_review=reason is not None,
@@ -194,7 +194,8 @@ def _introduced(change: Change | None) -> wire.IntroducedBy | None:
     )
 
 
-def _workflow(choice: Choice) -> wire.SelectedWorkflow:
+def workflow(choice: Choice) -> wire.SelectedWorkflow:
+    """Show a chosen workflow."""
     return wire.SelectedWorkflow(
         workflow_id=choice.workflow_id,
         name=choice.name,

@@ -1,0 +1,1 @@
+"""Who carries remedies out: releases, bounded patches, deployment agents, traffic."""
