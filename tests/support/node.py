@@ -140,6 +140,25 @@ async def joined(*nodes: Node) -> AsyncIterator[None]:
             await node.close()
 
 
+@asynccontextmanager
+async def beating(*nodes: Node) -> AsyncIterator[None]:
+    """Let nodes join and give signs of life, as agents do: a test may take longer than they may be silent."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(2)
+            for node in nodes:
+                await node.beat()
+
+    async with joined(*nodes):
+        task = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
 async def promise(node: Node, request: web.Request, given: dict[str, Any]) -> web.StreamResponse:
     """Answer 202 and report the result afterwards, as a reasoner of the SDK does."""
     execution_id = request.headers["X-Execution-ID"]

@@ -94,6 +94,7 @@ async def start_releasing(
         secret_key=hashing,
         renderer=JinjaRenderer(extensions.filters),
         callbacks=extensions.callbacks,
+        gate=settings.conductor.gate,
     )
     return Releasing(cluster, source, parameters, operations, deployer, watching, reconciler)
 

@@ -4,6 +4,7 @@ Until an operation is recorded nothing is changed, and everything that can be re
 known, templates that cannot be rendered, a cluster that is not selected or does not answer.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from stellwerk.release.callbacks import Callbacks
 from stellwerk.release.choosing import deployed, described
 from stellwerk.release.clusters.cluster import Cluster
+from stellwerk.release.clusters.errors import ClusterError
 from stellwerk.release.inventory import Inventory
 from stellwerk.release.operations.record import Operation, OperationKind, Options, Prepared, Request
 from stellwerk.release.operations.service import Operations
@@ -19,8 +21,13 @@ from stellwerk.release.parameters.model import DEFAULT_INSTANCE, UnknownInstance
 from stellwerk.release.parameters.service import Parameters, checked_instance
 from stellwerk.release.plan import Plan
 from stellwerk.release.preparing import Basis, around, ask, prepare
+from stellwerk.release.rendering.kinds import ClusterInfo
 from stellwerk.release.rendering.renderer import Renderer
+from stellwerk.release.requiring import assess
 from stellwerk.release.source import Source
+
+GLANCE_S = 2.0
+"""How long a cluster is waited for by those who only want to show something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,10 @@ class Deployer:
         secret_key: bytes,
         renderer: Renderer | None = None,
         callbacks: Callbacks | None = None,
+        gate: bool = False,
     ) -> None:
-        """`callbacks` are asked before anything is recorded."""
+        """`callbacks` are asked before anything is recorded; `gate`: refuse to deploy while the cluster lacks
+        what the application requires."""
         self.source = source
         self.parameters = parameters
         self.operations = operations
@@ -60,6 +69,8 @@ class Deployer:
         self._secret_key = secret_key
         self._renderer = renderer
         self._callbacks = callbacks or Callbacks()
+        self._gate = gate
+        self._known = ClusterInfo()
 
     def identity(self, instance: str = DEFAULT_INSTANCE) -> Identity:
         """Name an instance of the application. Raises InvalidInstance."""
@@ -68,9 +79,11 @@ class Deployer:
     async def begin(self, wish: Wish, *, on_busy: Literal["wait", "refuse"] = "wait") -> Operation:
         """Record what is asked for as an operation.
 
-        Raises UnknownServices, NothingDescribed, Faulty, UnknownInstance, InvalidInstance, Vetoed, and what
-        `Operations.begin` raises.
+        Raises UnknownServices, NothingDescribed, Faulty, UnknownInstance, InvalidInstance,
+        RequirementsNotMet, Vetoed, and what `Operations.begin` raises.
         """
+        if self._gate and wish.kind is OperationKind.UP:
+            (await assess(await self.source.read(), self.cluster)).check()
         request, prepared = await self._prepare(wish)
         await self._callbacks.ask(request)
         return await self.operations.begin(request, prepared, on_busy=on_busy)
@@ -80,13 +93,27 @@ class Deployer:
         request, prepared = await self._prepare(wish)
         return await self.operations.preview(request, prepared)
 
-    async def basis(self, instance: str = DEFAULT_INSTANCE) -> Basis:
-        """Read what is rendered, and with what. Raises UnknownInstance, InvalidInstance."""
+    async def basis(self, instance: str = DEFAULT_INSTANCE, *, blind: bool = False) -> Basis:
+        """Read what is rendered, and with what. Raises UnknownInstance, InvalidInstance.
+
+        `blind`: where the cluster gives no answer soon, what it last said is enough.
+        """
         identity = self.identity(instance)
         application = await self.source.read()
-        info = await ask(self.cluster)
+        info = await (self._glance() if blind else self._ask())
         spec = await self._spec(identity)
         return Basis(application, spec, instance, info, self._secret_key, renderer=self._renderer)
+
+    async def _ask(self) -> ClusterInfo:
+        self._known = await ask(self.cluster)
+        return self._known
+
+    async def _glance(self) -> ClusterInfo:
+        try:
+            async with asyncio.timeout(GLANCE_S):
+                return await self._ask()
+        except (ClusterError, TimeoutError):
+            return self._known
 
     async def owned(self, instance: str = DEFAULT_INSTANCE) -> Inventory:
         """Return what an instance owns. Raises InventoryUnreadable, InvalidInstance."""

@@ -101,6 +101,15 @@ async def test_without_a_good_token_everything_is_401_and_alike(site: Site) -> N
     assert (site.one.dialled, site.two.dialled) == ([], [])
 
 
+async def test_where_no_token_is_configured_nobody_gets_in(tmp_path: Path) -> None:
+    async with running_plane(tmp_path / "data") as plane:
+        for prefix in PREFIXES:
+            for token in ("", "None", "configured", "null"):
+                for header, value in (("Authorization", f"Bearer {token}"), ("X-Connector-Token", token)):
+                    answer = await plane.main.call("GET", f"{prefix}/manifest", headers={header: value})
+                    assert (answer.status, answer.body["error"]) == (401, "unauthorized")
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_a_token_for_some_agents_sees_and_touches_no_other(site: Site, prefix: str) -> None:
     caller = await site.connector(*EVERYTHING, agents=["other"])

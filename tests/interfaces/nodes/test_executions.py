@@ -12,7 +12,7 @@ from aiohttp import web
 
 from stellwerk.interfaces.nodes.telling import sign
 from stellwerk.settings import Settings, TrafficSettings
-from support.node import Node, early, joined, promise
+from support.node import Node, beating, early, joined, promise
 from support.plane import Answer, Caller, Plane, running_plane
 from support.traffic import Receiver
 
@@ -102,6 +102,7 @@ async def test_an_async_call_is_taken_and_followed(api: Caller) -> None:
         taken = await api.call("POST", LATER, NAME)
         assert taken.status == 202
         assert taken.body["status"] == "queued"
+        assert taken.headers["x-routed-version"] == "1.0.0"
         assert taken.body["target"] == "hello.greet"
         assert taken.body["type"] == "reasoner"
         assert taken.body["workflow_id"] == taken.body["run_id"] == taken.headers["x-run-id"]
@@ -487,7 +488,7 @@ async def test_the_same_key_is_the_same_execution(api: Caller) -> None:
 
 async def test_a_thousand_calls_at_900_to_100_are_exactly_that(api: Caller) -> None:
     old, new = Node(api), Node(api, version="2.0.0")
-    async with joined(old, new):
+    async with beating(old, new):
         weights = {"weights": {"1.0.0": 900, "2.0.0": 100}}
         await api.put("/api/v1/traffic/reasoners/hello/weights", weights)
         routed = [(await api.call("POST", GREET, NAME)).headers["x-routed-version"] for _ in range(100)]

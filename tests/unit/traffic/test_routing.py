@@ -75,6 +75,16 @@ def test_the_split_stays_exact_through_heartbeats_and_changes_that_do_not_matter
     assert seen == {"1.0.0": 900, "2.0.0": 100}
 
 
+def test_every_replica_begins_at_a_place_of_its_own() -> None:
+    """Whose rare turn all replicas gave at once would be flooded, then dry: ten of a hundred for a round."""
+    view = agent(A, B, v1_0_0=900, v2_0_0=100)
+    began = set()
+    for _ in range(40):
+        router = Router(lambda group: view, lambda _, __: 0, {})
+        began.add([router.choose("hello", ANY).version for _ in range(10)].index("2.0.0"))
+    assert len(began) > 3
+
+
 def test_all_off_and_nobody_healthy_are_refused_with_their_reasons() -> None:
     assert Known(agent(A, B, v1_0_0=0, v2_0_0=0)).reason() == "off"
     gone = replace(A, presence=Presence.OFFLINE)
@@ -171,13 +181,14 @@ def test_a_version_is_chosen_among_a_hundred_in_twenty_microseconds() -> None:
     known = Known(agent(*instances, **weights))
     route = Route(versions=frozenset(one.version for one in instances))
     known.versions(1_000, route)
-    best = min(_timed(known, route) for _ in range(5))
+    best = min(_timed(known, route) for _ in range(10))
     assert best < 20
 
 
 def _timed(known: Known, route: Route) -> float:
     """Return microseconds of one choice."""
-    began = time.perf_counter()
+    # Of this process: what others do on the machine meanwhile is not the router's affair.
+    began = time.process_time()
     for _ in range(2_000):
         known.router.choose("hello", route)
-    return (time.perf_counter() - began) * 1e6 / 2_000
+    return (time.process_time() - began) * 1e6 / 2_000

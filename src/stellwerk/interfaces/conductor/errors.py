@@ -1,7 +1,7 @@
 """The error table of the interface: `{"error": code, "message": text, "details": {text: text}}` throughout,
 and 400 for what does not fit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +14,8 @@ from stellwerk.release.application.application import UnknownServices
 from stellwerk.release.callbacks import Vetoed
 from stellwerk.release.choosing import NothingDescribed
 from stellwerk.release.clusters.errors import ClusterUnavailable, Conflict, NotSelected, Refused, UnknownKind
+from stellwerk.release.environment import UnknownWorkload
+from stellwerk.release.fault import Fault
 from stellwerk.release.inventory import InventoryUnreadable
 from stellwerk.release.operations.record import Busy, UnknownOperation, UnknownRevision, Unreadable
 from stellwerk.release.parameters.model import (
@@ -25,6 +27,7 @@ from stellwerk.release.parameters.model import (
     UnknownVersion,
 )
 from stellwerk.release.preparing import Faulty
+from stellwerk.release.requiring import RequirementsNotMet
 
 NOT_FOUND, INVALID, YAML = "not_found", "validation_error", "invalid_yaml"
 KUBERNETES, RECONCILIATION = "kubernetes_error", "reconciliation_error"
@@ -58,17 +61,26 @@ def kubernetes(message: str, retry_after_s: float) -> Problem:
     return Problem(503, KUBERNETES, message, {"retry-after": whole_seconds(retry_after_s)})
 
 
-def _faulty(error: Faulty) -> Problem:
-    code = YAML if all(fault.malformed for fault in error.faults) else INVALID
-    details: dict[str, str] = {}
-    for fault in error.faults:
+def faults_by_place(faults: Iterable[Fault]) -> dict[str, str]:
+    """Return what is wrong, and what would help, by file and line."""
+    found: dict[str, str] = {}
+    for fault in faults:
         where = fault.file if fault.line is None else f"{fault.file}:{fault.line}"
         said = f"{fault.message} ({fault.advice})" if fault.advice else fault.message
-        details[where] = f"{details[where]}; {said}" if where in details else said
+        found[where] = f"{found[where]}; {said}" if where in found else said
+    return found
+
+
+def _faulty(error: Faulty) -> Problem:
+    code = YAML if all(fault.malformed for fault in error.faults) else INVALID
     count = len(error.faults)
-    return invalid(
-        f"{count} fault{'s' if count > 1 else ''} in the manifests; nothing was changed", details, code
-    )
+    message = f"{count} fault{'s' if count > 1 else ''} in the manifests; nothing was changed"
+    return invalid(message, faults_by_place(error.faults), code)
+
+
+def _not_met(error: RequirementsNotMet) -> Problem:
+    details = {one.requirement.name: one.message for one in error.judged}
+    return Problem(409, "requirements_not_met", str(error), fields={"details": details})
 
 
 def _refused(error: Refused) -> Problem:
@@ -84,6 +96,8 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     UnknownServices: lambda error: invalid(str(error), error.unknown),
     NothingDescribed: lambda error: invalid(str(error), code="no_manifests"),
     Faulty: _faulty,
+    RequirementsNotMet: _not_met,
+    UnknownWorkload: lambda error: not_found(str(error)),
     InvalidInstance: lambda error: invalid(str(error), code="invalid_name"),
     UnknownInstance: lambda error: not_found(str(error)),
     UnknownVersion: lambda error: not_found(str(error)),

@@ -22,6 +22,7 @@ from stellwerk.interfaces.conductor.operations import OperationRoutes
 from stellwerk.interfaces.conductor.own import Route, own_operations, owned_with
 from stellwerk.interfaces.conductor.parameters import ParameterRoutes
 from stellwerk.interfaces.conductor.releases import ReleaseRoutes
+from stellwerk.interfaces.conductor.services import ServiceRoutes
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
 from stellwerk.release.deploying import Deployer
@@ -82,6 +83,7 @@ def build(
         *DeployRoutes(deployer, settings).operations(),
         *OperationRoutes(deployer).operations(),
         *ReleaseRoutes(deployer).operations(),
+        *ServiceRoutes(deployer).operations(),
         *parameters.operations(),
         *InstanceRoutes(deployer, parameters, namespace).operations(),
         *EventRoutes(journal, deployer.source.name).operations(),
