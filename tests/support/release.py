@@ -10,10 +10,10 @@ from stellwerk.journal.service import Journal
 from stellwerk.release.clusters.sandbox.sandbox import Sandbox
 from stellwerk.release.objects import Body, Key, Manifest
 from stellwerk.release.operations.record import Operation, OperationKind, Options, Prepared, Request
-from stellwerk.release.operations.run import Tools
 from stellwerk.release.operations.sealing import Sealer
 from stellwerk.release.operations.service import Operations
 from stellwerk.release.operations.settling import Settling
+from stellwerk.release.operations.tools import Tools
 from stellwerk.release.ownership import Identity
 from stellwerk.settings import JournalSettings
 from support.worlds import US, body, manifest

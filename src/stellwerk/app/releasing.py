@@ -15,10 +15,10 @@ from stellwerk.loop import Loop
 from stellwerk.release.application.schema import BUILT_IN
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.deploying import Deployer
-from stellwerk.release.operations.run import Tools
 from stellwerk.release.operations.sealing import Sealer
 from stellwerk.release.operations.service import Operations
 from stellwerk.release.operations.settling import Settling
+from stellwerk.release.operations.tools import Tools
 from stellwerk.release.parameters.cluster_store import ClusterStore
 from stellwerk.release.parameters.definition import Resource
 from stellwerk.release.parameters.restoring import Restorer

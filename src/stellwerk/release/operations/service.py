@@ -30,6 +30,7 @@ from stellwerk.release.objects import Manifest
 from stellwerk.release.operations import events, store
 from stellwerk.release.operations.contents import hashes_of, place_of, sealed_of
 from stellwerk.release.operations.looking import look, try_out
+from stellwerk.release.operations.progress import read_inventories
 from stellwerk.release.operations.record import (
     Busy,
     Operation,
@@ -42,7 +43,8 @@ from stellwerk.release.operations.record import (
     UnknownRevision,
     Unreadable,
 )
-from stellwerk.release.operations.run import Run, Tools, read_inventories, scope_of
+from stellwerk.release.operations.run import Run, scope_of
+from stellwerk.release.operations.tools import Tools
 from stellwerk.release.ownership import Identity
 from stellwerk.release.plan import Known, Plan, plan
 

@@ -26,8 +26,8 @@ from stellwerk.release.operations.record import (
     Request,
     Unreadable,
 )
-from stellwerk.release.operations.run import Tools
 from stellwerk.release.operations.service import CHANNEL, Operations
+from stellwerk.release.operations.tools import Tools
 from stellwerk.release.ownership import Identity
 from stellwerk.release.watching import pacing, store
 from stellwerk.release.watching.drift import DriftKind

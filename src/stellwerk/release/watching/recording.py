@@ -21,8 +21,8 @@ from stellwerk.release.clusters.errors import ClusterError
 from stellwerk.release.inventory import Inventory
 from stellwerk.release.objects import Body, Key
 from stellwerk.release.operations.record import Operation, Unreadable
-from stellwerk.release.operations.run import Tools
 from stellwerk.release.operations.service import Operations
+from stellwerk.release.operations.tools import Tools
 from stellwerk.release.watching import events, store, telling
 from stellwerk.release.watching.drift import Drift
 from stellwerk.release.watching.examining import examine

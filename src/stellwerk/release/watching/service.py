@@ -24,8 +24,8 @@ from stellwerk.loop import Loop
 from stellwerk.release.inventory import InventoryUnreadable
 from stellwerk.release.objects import Key
 from stellwerk.release.operations.record import ENDS, Operation, OperationKind, OperationState
-from stellwerk.release.operations.run import Tools
 from stellwerk.release.operations.service import CHANNEL, Operations
+from stellwerk.release.operations.tools import Tools
 from stellwerk.release.ownership import Identity
 from stellwerk.release.watching import events, store, viewing
 from stellwerk.release.watching.drift import Drift
