@@ -154,7 +154,7 @@ async def test_drift_is_seen_told_and_over_when_it_is_undone(tower: Tower) -> No
     await tower.until("healthy")
     await scale(tower.yard, 3, manager="kubectl")
     await tower.until_drift(FRONT)
-    drift = (await tower.watching.drift(US))[FRONT]
+    drift = (await tower.watching.drift(US))[FRONT].drift
     assert (drift.kind, drift.fields, drift.owner) == (DriftKind.CHANGED, ("spec.replicas",), "kubectl")
     (event,) = await tower.until_event("deploy.object.drifted")
     assert event["message"] == "Object is not as it was applied: spec.replicas (set by kubectl)"
@@ -169,7 +169,7 @@ async def test_an_object_that_somebody_deleted_drifted(tower: Tower) -> None:
     await tower.until("healthy")
     await tower.yard.cluster.delete(ONE)
     await tower.until_drift(ONE)
-    assert (await tower.watching.drift(US))[ONE].kind is DriftKind.MISSING
+    assert (await tower.watching.drift(US))[ONE].drift.kind is DriftKind.MISSING
 
 
 async def test_an_operation_is_no_drift(tower: Tower) -> None:
@@ -248,7 +248,7 @@ async def test_what_another_application_took_is_left_alone(repairing: Tower) -> 
     theirs = {"stellwerk.dev/application": "bank", "app.kubernetes.io/managed-by": "stellwerk"}
     await repairing.yard.cluster.patch(ONE, {"metadata": {"labels": theirs}}, manager="bank")
     await repairing.until_drift(ONE)
-    assert (await repairing.watching.drift(US))[ONE].kind is DriftKind.TAKEN
+    assert (await repairing.watching.drift(US))[ONE].drift.kind is DriftKind.TAKEN
     assert len(await repairing.yard.operations.list(US)) == 1
 
 

@@ -153,6 +153,7 @@ def _conductor(subjects: Subjects, meter: Meter) -> Published:
     try:
         part = conductor.build(
             deployer=releasing.deployer,
+            watching=releasing.watching,
             journal=subjects.journal,
             database=database_component(subjects.database).check,
             loops=(*releasing.loops, *subjects.journal.loops),

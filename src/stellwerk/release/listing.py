@@ -9,6 +9,7 @@ from stellwerk.release.deploying import Deployer
 from stellwerk.release.fault import Fault
 from stellwerk.release.inventory import InventoryUnreadable
 from stellwerk.release.objects import DEFAULT_NAMESPACE, Body, Manifest
+from stellwerk.release.placing import SHARED
 from stellwerk.release.preparing import Basis, rendered
 
 
@@ -70,8 +71,13 @@ async def _installed(deployer: Deployer, instance: str) -> Mapping[str, str]:
         entries = (await deployer.owned(instance)).entries
     except (ClusterError, InventoryUnreadable):
         releases = await deployer.operations.releases(deployer.identity(instance))
-        return dict.fromkeys(releases[0].contents, DEFAULT_NAMESPACE) if releases else {}
-    return {entry.service: key.namespace or DEFAULT_NAMESPACE for key, entry in entries.items()}
+        named = {*releases[0].contents} - {SHARED} if releases else set()
+        return dict.fromkeys(sorted(named), DEFAULT_NAMESPACE)
+    return {
+        entry.service: key.namespace or DEFAULT_NAMESPACE
+        for key, entry in entries.items()
+        if entry.service != SHARED
+    }
 
 
 def _port(body: Body) -> int:

@@ -29,13 +29,19 @@ class HealthRoutes:
     """See the module."""
 
     def __init__(
-        self, cluster: Cluster, loops: Sequence[Loop], database: DatabaseCheck, clock: Clock
+        self,
+        cluster: Cluster,
+        loops: Sequence[Loop],
+        database: DatabaseCheck,
+        clock: Clock,
+        away: Callable[[], str | None],
     ) -> None:
-        """`database` tells what is wrong with it, None if it is well."""
+        """`database` tells what is wrong with it, None if it is well; `away` the same of our watches."""
         self._cluster = cluster
         self._loops = loops
         self._database = database
         self._clock = clock
+        self._away = away
         self._asking: asyncio.Task[dict[str, wire.Part]] | None = None
         self._asked_at = 0.0
 
@@ -94,6 +100,9 @@ class HealthRoutes:
             "manager": wire.Part(status="not_ready" if stuck else "ready", message=stuck or ""),
             "eventStore": wire.Part(status="unavailable" if wrong else "available", message=wrong or ""),
             "cluster": cluster,
+            "watching": wire.Part(
+                status="unavailable" if (away := self._away()) else "available", message=away or ""
+            ),
         }
 
     async def _ask_database(self) -> str | None:

@@ -23,9 +23,11 @@ from stellwerk.interfaces.conductor.own import Route, own_operations, owned_with
 from stellwerk.interfaces.conductor.parameters import ParameterRoutes
 from stellwerk.interfaces.conductor.releases import ReleaseRoutes
 from stellwerk.interfaces.conductor.services import ServiceRoutes
+from stellwerk.interfaces.conductor.watching import WatchRoutes
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
 from stellwerk.release.deploying import Deployer
+from stellwerk.release.watching.service import Watching
 from stellwerk.settings import ConductorSettings
 
 NAME = "conductor"
@@ -64,6 +66,7 @@ class ConductorInterface:
 def build(
     *,
     deployer: Deployer,
+    watching: Watching,
     journal: Journal,
     database: DatabaseCheck,
     loops: Sequence[Loop],
@@ -86,8 +89,9 @@ def build(
         *ServiceRoutes(deployer).operations(),
         *parameters.operations(),
         *InstanceRoutes(deployer, parameters, namespace).operations(),
+        *WatchRoutes(deployer, watching).operations(),
         *EventRoutes(journal, deployer.source.name).operations(),
-        *HealthRoutes(deployer.cluster, loops, database, clock).operations(),
+        *HealthRoutes(deployer.cluster, loops, database, clock, watching.away).operations(),
     )
     operations = (*operations, *own_operations(routes, operations))
     endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]

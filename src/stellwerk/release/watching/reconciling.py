@@ -106,10 +106,10 @@ class Reconciler:
             await self._tools.database.write(lambda: store.put_looks(identity, due, now_us))
 
     async def _repair(self, identity: Identity, known: dict[str, Repairs]) -> None:
-        drifts = await self._watching.drift(identity)
-        drifted = {drift.service for drift in drifts.values()}
+        drifts = [seen.drift for seen in (await self._watching.drift(identity)).values()]
+        drifted = {drift.service for drift in drifts}
         # A repair is forced, since fields that others set are ours; an object that is theirs is not.
-        drifted -= {drift.service for drift in drifts.values() if drift.kind is DriftKind.TAKEN}
+        drifted -= {drift.service for drift in drifts if drift.kind is DriftKind.TAKEN}
         if not drifted:
             return
         now_us = self._tools.clock.now_us()

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from stellwerk.release.health import Health
 from stellwerk.release.objects import Key
+from stellwerk.release.operations.record import OperationKind, OperationState
 from stellwerk.release.ownership import Identity
 from stellwerk.release.watching.drift import Drift
 
@@ -47,7 +48,15 @@ class Error:
     last_at: int
     times: int
     operation: str = ""
-    """The operation that it ended; empty for what was seen by watching."""
+    """The last operation that it ended; empty if it ended none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A drift, and when it was seen first."""
+
+    drift: Drift
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +95,9 @@ class Reconciliation:
     """The last time that a service was made, or found, to be as it should."""
 
     at: int
-    kind: str
-    """Of the operation, or `look` where the reconciler only compared."""
-    result: str
+    result: OperationState
+    kind: OperationKind | None = None
+    """None where the reconciler only compared."""
     operation: str = ""
 
 
@@ -101,7 +110,7 @@ class ServiceState:
     operation: str
     """The one under way, else the last one; empty if there never was any."""
     health: Health
-    drift: tuple[Drift, ...]
+    drift: tuple[Seen, ...]
     paused: Pause | None
     last_reconciliation: Reconciliation | None
     errors: tuple[Error, ...]

@@ -68,7 +68,7 @@ class Recorder:
         if self._troubles is None:
             self._troubles = await self._tools.database.read(lambda: store.read_troubles(identity))
             drifts = await self._tools.database.read(lambda: store.read_drifts(identity))
-            self._drifts = {key: drift for key, (drift, _) in drifts.items()}
+            self._drifts = {key: seen.drift for key, seen in drifts.items()}
         under_way = await self._operations.open(identity)
         busy = {service for operation in under_way for service in operation.services}
         await self._record_warnings(lock)

@@ -5,14 +5,15 @@ time, and every two seconds to learn from the database what operations have chan
 owned, judges what may have changed, and, in the one replica that holds the named lock, writes down what is
 new (`recording`). Nothing moves, nothing is done: a turn is then one small read.
 
-While the database is away health is still watched and answered; what would have been written is written
-when it is back. While the cluster is away the watches try again with growing pauses, what was known last
+While the database is away watching goes on, and what would have been written is written when it is
+back. While the cluster is away the watches try again with growing pauses, what was known last
 holds for ten seconds, and then every health is unknown.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -28,7 +29,6 @@ from stellwerk.release.operations.service import CHANNEL, Operations
 from stellwerk.release.operations.tools import Tools
 from stellwerk.release.ownership import Identity
 from stellwerk.release.watching import events, store, viewing
-from stellwerk.release.watching.drift import Drift
 from stellwerk.release.watching.record import (
     DeploymentState,
     Error,
@@ -37,6 +37,7 @@ from stellwerk.release.watching.record import (
     Pause,
     Reconciliation,
     Repairs,
+    Seen,
     ServiceHealth,
     ServiceState,
 )
@@ -74,7 +75,7 @@ class Watching:
         self._listeners: dict[int, Callable[[HealthChange], None]] = {}
         self._unlisten: Unlisten | None = None
         self._turned = asyncio.Event()
-        self._looked_at_all = False
+        self._turns = 0
         self.loop = Loop("release.watching", self._run, turn_s=60.0)
 
     async def start(self) -> None:
@@ -127,10 +128,9 @@ class Watching:
             return ()
         return viewing.tree_of(watched, service, await self.drift(identity))
 
-    async def drift(self, identity: Identity) -> Mapping[Key, Drift]:
+    async def drift(self, identity: Identity) -> Mapping[Key, Seen]:
         """Return the objects that are not as they were applied."""
-        found = await self._tools.database.read(lambda: store.read_drifts(identity))
-        return {key: drift for key, (drift, _) in found.items()}
+        return await self._tools.database.read(lambda: store.read_drifts(identity))
 
     async def state(self, identity: Identity, service: str) -> ServiceState:
         """Return what is known of a service over time."""
@@ -146,7 +146,7 @@ class Watching:
             state_of(own),
             own[0].id if own else "",
             health.health,
-            tuple(drift for drift in drifts.values() if drift.service == service),
+            tuple(seen for seen in drifts.values() if seen.drift.service == service),
             repairs.paused,
             _last(own, repairs),
             _errors(own, seen)[:LISTED_ERRORS],
@@ -214,24 +214,35 @@ class Watching:
         return "" if watched is None else watched.namespace
 
     async def _known(self, identity: Identity) -> Watched | None:
-        """Return an instance when its watches have told what is there, or after some seconds."""
+        """Return an instance as operations left it, when its watches have told what is there.
+
+        After some seconds it is returned as it is.
+        """
         if identity.application != self._application:
             return None
+        stored = await self._tools.database.read(lambda: store.watched_instances(self._application))
+        serial = stored[identity.instance][0] if identity.instance in stored else None
+        # The turn under way may have begun before what was told by now; the next one has it all.
+        enough = self._turns + 2
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LOOK_S):
-                while not self._has_looked(identity.instance):
+                while not self._has_looked(identity.instance, serial, enough):
                     self._turned.clear()
+                    self.loop.wake()
                     await self._turned.wait()
         return self._watched.get(identity.instance)
 
-    def _has_looked(self, instance: str) -> bool:
+    def _has_looked(self, instance: str, serial: int | None, enough: int) -> bool:
         watched = self._watched.get(instance)
-        if watched is None:
-            return self._looked_at_all
+        if watched is None or serial is None:
+            return serial is None
+        if watched.inventory.serial < serial:
+            return False
         if watched.away() is not None:
             return True
-        keys = watched.inventory.entries
-        return all(watched.health_of(key) is not UNSEEN for key in keys)
+        if watched.holdings.dirty and self._turns < enough:
+            return False
+        return all(watched.health_of(key) is not UNSEEN for key in watched.inventory.entries)
 
     async def _run(self) -> None:
         while await self.loop.rest(self._rest_s()):
@@ -249,6 +260,7 @@ class Watching:
                 for watched in list(self._watched.values()):
                     await watched.judge()
             finally:
+                self._turns += 1
                 self._turned.set()
 
     def _rest_s(self) -> float:
@@ -265,7 +277,6 @@ class Watching:
             watched = self._watched.get(instance)
             if watched is None or watched.inventory.serial != serial:
                 await self._own(Identity(self._application, instance), namespace)
-        self._looked_at_all = True
 
     async def _own(self, identity: Identity, namespace: str) -> None:
         try:
@@ -328,19 +339,30 @@ def state_of(operations: Sequence[Operation]) -> DeploymentState:
 
 def _last(operations: Sequence[Operation], repairs: Repairs) -> Reconciliation | None:
     found = [
-        Reconciliation(one.finished_at, one.kind.value, one.state.value, one.id)
+        Reconciliation(one.finished_at, one.state, one.kind, one.id)
         for one in operations
         if one.finished_at is not None
     ]
     if repairs.looked_at is not None:
-        found.append(Reconciliation(repairs.looked_at, "look", OperationState.SUCCEEDED.value))
+        found.append(Reconciliation(repairs.looked_at, OperationState.SUCCEEDED))
     return max(found, key=lambda one: one.at, default=None)
 
 
 def _errors(operations: Sequence[Operation], seen: Sequence[Error]) -> tuple[Error, ...]:
-    failed = [
-        Error(failure.resource, failure.error, failure.message, at, at, 1, one.id)
-        for one in operations
-        if (failure := one.failure) is not None and (at := one.finished_at) is not None
-    ]
-    return tuple(sorted([*failed, *seen], key=lambda one: one.last_at, reverse=True))
+    """Return what operations ended by and what watching saw; the same seen by both is one."""
+    found = {(one.key, one.code): one for one in seen}
+    counted = frozenset(found)
+    for operation in reversed(operations):
+        failure, at = operation.failure, operation.finished_at
+        if failure is None or at is None:
+            continue
+        place = (failure.resource, failure.error)
+        one = found.get(place, Error(*place, failure.message, at, at, 0))
+        found[place] = replace(
+            one,
+            first_at=min(one.first_at, at),
+            last_at=max(one.last_at, at),
+            times=one.times if place in counted else one.times + 1,
+            operation=operation.id,
+        )
+    return tuple(sorted(found.values(), key=lambda one: one.last_at, reverse=True))

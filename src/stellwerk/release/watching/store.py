@@ -8,7 +8,7 @@ from stellwerk.database.unit import Many, Sql, Unit
 from stellwerk.release.objects import Key
 from stellwerk.release.ownership import Identity
 from stellwerk.release.watching.drift import Drift
-from stellwerk.release.watching.record import Error, Pause, Repairs, Told
+from stellwerk.release.watching.record import Error, Pause, Repairs, Seen, Told
 
 KEPT_ERRORS = 100
 """Kinds of errors of one service."""
@@ -97,11 +97,11 @@ def put_warnings(identity: Identity, uids: Iterable[str], now_us: int, *, forget
     yield Sql("DELETE FROM release_warnings WHERE recorded_at < $1", (forget_before,))
 
 
-def read_drifts(identity: Identity) -> Unit[dict[Key, tuple[Drift, int]]]:
+def read_drifts(identity: Identity) -> Unit[dict[Key, Seen]]:
     """Return the objects that are not as they were applied, and since when."""
     rows = yield Sql(f"SELECT drift, seen_at FROM release_drifts WHERE {_OF} ORDER BY object", identity)
-    found = [(_DRIFT.decode(row[0]), int(row[1])) for row in rows]
-    return {drift.key: (drift, seen_at) for drift, seen_at in found}
+    found = [Seen(_DRIFT.decode(row[0]), int(row[1])) for row in rows]
+    return {seen.drift.key: seen for seen in found}
 
 
 def put_drifts(identity: Identity, drifts: Mapping[Key, Drift | None], now_us: int) -> Unit[None]:

@@ -7,31 +7,31 @@ from stellwerk.clock import MICROSECONDS
 from stellwerk.release.conditions import entries, instant, part
 from stellwerk.release.health import Health, health, worst
 from stellwerk.release.objects import Body, Key
+from stellwerk.release.placing import SHARED
 from stellwerk.release.table import named
-from stellwerk.release.watching.drift import Drift
-from stellwerk.release.watching.record import Node, ServiceHealth
+from stellwerk.release.watching.record import Node, Seen, ServiceHealth
 from stellwerk.release.watching.watched import UNSEEN, Watched
 
 ABSENT = Health("unknown", "is not deployed")
 
 
 def services_of(
-    watched: Watched | None, names: Iterable[str], drifts: Mapping[Key, Drift], checked_at: int
+    watched: Watched | None, names: Iterable[str], drifts: Mapping[Key, Seen], checked_at: int
 ) -> list[ServiceHealth]:
     """Return how services are: those that are named, and whatever else is deployed."""
     deployed = {entry.service for entry in watched.inventory.entries.values()} if watched else set()
-    listed = dict.fromkeys([*names, *sorted(deployed)])
+    listed = dict.fromkeys([*names, *sorted(deployed - {SHARED})])
     return [_service(watched, name, drifts, checked_at) for name in listed]
 
 
-def tree_of(watched: Watched, service: str, drifts: Mapping[Key, Drift]) -> list[Node]:
+def tree_of(watched: Watched, service: str, drifts: Mapping[Key, Seen]) -> list[Node]:
     """Return the objects of a service, each with what was made for it."""
     keys = sorted(watched.inventory.of({service}))
     return [_owned(watched, key, drifts.get(key)) for key in keys]
 
 
 def _service(
-    watched: Watched | None, name: str, drifts: Mapping[Key, Drift], checked_at: int
+    watched: Watched | None, name: str, drifts: Mapping[Key, Seen], checked_at: int
 ) -> ServiceHealth:
     keys = sorted(watched.inventory.of({name})) if watched else []
     if watched is None or not keys:
@@ -49,7 +49,7 @@ def _service(
         found,
         None if well else next(key for key, one in healths.items() if one == found),
         _checked_at(watched, checked_at),
-        sum(drift.service == name for drift in drifts.values()),
+        sum(seen.drift.service == name for seen in drifts.values()),
     )
 
 
@@ -67,10 +67,10 @@ def _port(watched: Watched, keys: Iterable[Key]) -> int:
     return 0
 
 
-def _owned(watched: Watched, key: Key, drift: Drift | None) -> Node:
+def _owned(watched: Watched, key: Key, seen: Seen | None) -> Node:
     body = watched.holdings.table.get(key)
     children = () if body is None else _made_by(watched, body)
-    return Node(key, watched.health_of(key), _created(body), True, drift, children)
+    return Node(key, watched.health_of(key), _created(body), True, seen.drift if seen else None, children)
 
 
 def _made_by(watched: Watched, body: Body) -> tuple[Node, ...]:

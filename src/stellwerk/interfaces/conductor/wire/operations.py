@@ -20,6 +20,9 @@ Recorded = Literal["up", "update", "down", "rollback", "repair"]
 """Repairs are the reconciler's; nobody can ask for one."""
 
 
+State = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "interrupted"]
+
+
 class Choices(Asked, kw_only=True):
     """What a request may choose, in the body or the query; the same thing twice must be the same."""
 
@@ -140,7 +143,7 @@ class ShownOperation(Shown, kw_only=True):
     application: str
     instance: str
     services: list[str]
-    state: Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled", "interrupted"]
+    state: State
     by: str
     note: str
     requested_at: Timestamp
