@@ -9,7 +9,13 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from stellwerk.http.outbound import AnswerLost, DialFailed, OutboundAnswer, OutboundRefused, is_allowed
+from stellwerk.http.outbound_policy import (
+    AnswerLost,
+    DialFailed,
+    OutboundAnswer,
+    OutboundRefused,
+    is_allowed,
+)
 from stellwerk.settings import OutboundSettings
 
 POOL_IDLE_S = 2.0

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import ThreadedResolver, web
 
-from stellwerk.http.outbound import AnswerLost, DialFailed, Outbound, OutboundAnswer, OutboundRefused
+from stellwerk.http.outbound import Outbound
+from stellwerk.http.outbound_policy import AnswerLost, DialFailed, OutboundAnswer, OutboundRefused
 from stellwerk.settings import OutboundSettings
 
 LOOPBACK = replace(OutboundSettings(), allowed_networks=("127.0.0.1/32",), response_bytes=1_000)

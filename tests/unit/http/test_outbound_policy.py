@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from stellwerk.http.outbound import is_allowed
+from stellwerk.http.outbound_policy import is_allowed
 from stellwerk.settings import OutboundSettings
 
 DEFAULT = tuple(ipaddress.ip_network(text) for text in OutboundSettings().allowed_networks)

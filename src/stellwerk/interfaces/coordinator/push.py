@@ -31,7 +31,8 @@ from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.fleet.model import AgentQuery, AgentView
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.instants import iso, iso_or_none
-from stellwerk.http.outbound import AnswerLost, DialFailed, Outbound, OutboundAnswer, OutboundRefused
+from stellwerk.http.outbound import Outbound
+from stellwerk.http.outbound_policy import AnswerLost, DialFailed, OutboundAnswer, OutboundRefused
 from stellwerk.interfaces.coordinator import rendering
 from stellwerk.interfaces.coordinator.breaker import Breaker
 from stellwerk.interfaces.coordinator.holders import instance_of, seat_of

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from stellwerk.http import outbound
+from stellwerk.http import outbound_policy
 from stellwerk.http.outbound import Outbound
 from stellwerk.traffic.dialling import Answer, AnswerLost, DialForbidden, NotDialled
 
@@ -30,10 +30,10 @@ class OutboundDialler:
     ) -> Answer:
         try:
             answer = await self._outbound.call(method, url, body, headers, timeout_s)
-        except outbound.OutboundRefused as error:
+        except outbound_policy.OutboundRefused as error:
             raise DialForbidden(str(error)) from error
-        except outbound.DialFailed as error:
+        except outbound_policy.DialFailed as error:
             raise NotDialled(str(error), refused=error.refused) from error
-        except outbound.AnswerLost as error:
+        except outbound_policy.AnswerLost as error:
             raise AnswerLost(str(error), late=error.late) from error
         return Answer(answer.status, answer.body)
