@@ -13,6 +13,8 @@ from stellwerk.cli.conductor.operations import operations
 from stellwerk.cli.conductor.planning import plan
 from stellwerk.cli.conductor.releases import diff, history
 from stellwerk.cli.demo import demo
+from stellwerk.cli.incidents.investigate import investigate
+from stellwerk.cli.incidents.remedies import remedies
 from stellwerk.cli.init import init
 from stellwerk.cli.keys import keys
 from stellwerk.cli.machines import machine, machines
@@ -63,6 +65,8 @@ app.command()(history)
 app.command()(diff)
 app.command()(events)
 app.add_typer(operations, name="operation")
+app.command()(investigate)
+app.add_typer(remedies, name="remedy")
 app.command()(versions)
 app.command()(weight)
 app.command()(restart)

@@ -161,7 +161,7 @@ async def test_caller_needs_the_right_that_the_executor_needs(tmp_path: Path):
     ("body", "status", "code"),
     [
         ({"workflow_id": "nothing"}, 404, "workflow_not_found"),
-        ({"workflow_id": "undo-rollout"}, 409, "does_not_fit"),
+        ({"workflow_id": "uncordon-node"}, 409, "does_not_fit"),
         ({"workflow_id": "patch-image", "parameters": {"image": "a b; rm"}}, 409, "does_not_fit"),
         ({"workflow_id": "patch-image", "parameters": {"image": "x", "more": 1}}, 409, "does_not_fit"),
         ({"dry_run": "perhaps"}, 400, "invalid"),

@@ -9,8 +9,10 @@ from stellwerk.inquiry.remedies.selection import Circumstances, Tries, select
 from stellwerk.inquiry.remedies.workflow import Description, InvalidWorkflow, Workflow, check
 from support.inquiry import BAD_IMAGE, FRONTEND
 
-UNMANAGED = frozenset({"present", "not_gitops", "not_managed", "earlier_revision"})
-MANAGED = frozenset({"present", "not_gitops", "managed", "earlier_release"})
+REGRESSION = frozenset({"present", "not_gitops", "regression"})
+UNMANAGED = REGRESSION | {"not_managed", "earlier_revision"}
+MANAGED = REGRESSION | {"managed", "earlier_release"}
+NO_REGRESSION = UNMANAGED - {"regression"}
 OOM = replace(BAD_IMAGE, cause="OomKilled", facts={"container": "main", "limit": "64Mi"})
 
 
@@ -43,7 +45,7 @@ def test_object_that_a_gitops_tool_keeps_is_not_patched():
 
 
 def test_parameters_are_taken_from_the_proven_facts():
-    chosen = select(OOM, Circumstances(UNMANAGED), packaged())
+    chosen = select(OOM, Circumstances(NO_REGRESSION), packaged())
     assert chosen.choice is not None
     parameters = chosen.choice.parameters
     assert (chosen.choice.workflow_id, parameters["container"], parameters["factor"]) == (
@@ -54,7 +56,7 @@ def test_parameters_are_taken_from_the_proven_facts():
 
 
 def test_workflow_whose_parameter_is_not_known_does_not_fit():
-    chosen = select(replace(OOM, facts={}), Circumstances(UNMANAGED), packaged())
+    chosen = select(replace(OOM, facts={}), Circumstances(NO_REGRESSION), packaged())
     assert chosen.choice is None
     assert any("container" in error for one in chosen.checked for error in one.errors)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database
 from stellwerk.inquiry.keys import key_of
-from stellwerk.inquiry.model import Conclusion, ObjectRef
+from stellwerk.inquiry.model import Change, Conclusion, ObjectRef
 from stellwerk.inquiry.remedies import store
 from stellwerk.inquiry.remedies.catalogue import Catalogue
 from stellwerk.inquiry.remedies.choice import Chosen
@@ -19,9 +19,10 @@ from stellwerk.release.clusters.kinds import Kind
 from stellwerk.release.deploying import Deployer
 from stellwerk.release.kinship import made_by
 from stellwerk.release.objects import Body
-from stellwerk.release.operations.record import OperationState
+from stellwerk.release.operations.record import OperationState, Release
 
 HISTORY = 200
+SLACK_US = MICROSECONDS
 LATELY_US = 86_400 * MICROSECONDS
 """A remedy that did not help is not chosen again for the same target for a day."""
 
@@ -57,23 +58,35 @@ class Chooser:
         holds: set[Precondition] = {"missing" if live is None else "present"}
         if not conclusion.detected_labels.get("gitOpsManaged"):
             holds.add("not_gitops")
-        change = conclusion.introduced_by
-        if change is not None and change.release is not None:
-            holds.add("introduced_by_release")
+        if conclusion.facts.get("regression"):
+            holds.add("regression")
         owned = await owner(self._deployer, target, live)
         if owned is None:
             holds.add("not_managed")
             if live is not None and target.kind == "Deployment" and await self._has_earlier(live):
                 holds.add("earlier_revision")
         else:
-            holds.add("managed")
-            if await self._has_release(owned):
-                holds.add("earlier_release")
+            holds |= {"managed", *await self._of_releases(owned, conclusion.introduced_by)}
         return frozenset(holds)
 
-    async def _has_release(self, owned: Owned) -> bool:
-        releases = await self._deployer.operations.releases(self._deployer.identity(owned.instance))
-        return any(one.result is OperationState.SUCCEEDED for one in releases[1:])
+    async def _of_releases(self, owned: Owned, change: Change | None) -> set[Precondition]:
+        """Tell whether there is a release to go back to, and whether the newest one brought the change."""
+        identity = self._deployer.identity(owned.instance)
+        releases = await self._deployer.operations.releases(identity)
+        holds: set[Precondition] = set()
+        if any(one.result is OperationState.SUCCEEDED for one in releases[1:]):
+            holds.add("earlier_release")
+        if change is not None and releases and await self._brought(releases[0], change):
+            holds.add("introduced_by_release")
+        return holds
+
+    async def _brought(self, newest: Release, change: Change) -> bool:
+        if change.release is not None:
+            return change.release == newest.revision
+        operation = await self._deployer.operations.get(newest.operation)
+        begun = operation.started_at or operation.requested_at
+        # The cluster's instants are whole seconds.
+        return begun - SLACK_US <= change.at <= newest.at + SLACK_US
 
     async def _has_earlier(self, live: Body) -> bool:
         namespace = live["metadata"].get("namespace")

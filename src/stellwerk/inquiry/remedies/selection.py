@@ -38,6 +38,7 @@ _WHY: Mapping[Precondition, str] = {
     "introduced_by_release": "no release of ours brought the fault",
     "earlier_release": "there is no earlier release that succeeded",
     "earlier_revision": "the cluster keeps no earlier revision of it",
+    "regression": "the fault did not come with the newest revision",
     "missing": "the target is there",
     "present": "the target is not there",
 }

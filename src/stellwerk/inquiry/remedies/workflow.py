@@ -36,11 +36,13 @@ Precondition = Literal[
     "introduced_by_release",
     "earlier_release",
     "earlier_revision",
+    "regression",
     "missing",
     "present",
 ]
 """What must hold of the target. `managed`: one of our releases owns it. `earlier_revision`: the cluster
-itself keeps an earlier template of it. `missing`: it is not there."""
+itself keeps an earlier template of it. `regression`: the fault came with the newest revision.
+`missing`: it is not there."""
 ANY = "*"
 
 

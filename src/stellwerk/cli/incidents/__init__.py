@@ -1,0 +1,1 @@
+"""`stellwerk investigate`, `stellwerk remedy`: root causes and remedies on the terminal."""
