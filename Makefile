@@ -10,8 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test again check soak bench lock format clean
 
+# `make demo DEMO="--kubeconfig FILE"` deploys to a cluster in place of the sandbox.
 demo: $(READY)
-	$(BIN)/stellwerk demo
+	$(BIN)/stellwerk demo $(DEMO)
 
 # Two processes: the tests wait more than they compute. A file's tests stay together (tests/conftest.py).
 test: $(READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,12 +10,17 @@ import typer
 
 def demo(
     tasks: Annotated[int, typer.Option(min=10, help="How many tasks to submit.")] = 5_000,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Deploy to its current context, not to the sandbox."),
+    ] = None,
 ) -> None:
     """Run a control plane and three workers, kill one in the middle, and show that nothing is lost. Then move
-    the traffic of an agent from one version to the next, and show that no call fails.
+    the traffic of an agent from one version to the next, and show that no call fails. Then deploy five
+    services, break the image of one, show the reason, and roll back.
 
-    Everything lives in a temporary folder and on free ports, and is gone afterwards. The status is 0 when
-    every task and every call brought its result.
+    Everything lives in a temporary folder and on free ports, and is gone afterwards; in a cluster, in the
+    namespace stellwerk-demo. The status is 0 when everything came as it should.
 
     Example: stellwerk demo --tasks 10000
     """
@@ -24,6 +30,7 @@ def demo(
     from rich.console import Console
 
     from stellwerk.cli.demonstration.processes import ProcessDied
+    from stellwerk.cli.demonstration.releasing import Target
     from stellwerk.cli.demonstration.run import run_demo
     from stellwerk.sdk import StellwerkError
 
@@ -34,7 +41,7 @@ def demo(
         this = asyncio.current_task()
         if this is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-        return await run_demo(tasks, console)
+        return await run_demo(tasks, console, Target(kubeconfig))
 
     try:
         flawless = asyncio.run(run())

@@ -10,6 +10,7 @@ from stellwerk.cli.authorities import authorities
 from stellwerk.cli.conductor.deploying import down, rollback, up, update
 from stellwerk.cli.conductor.happenings import events
 from stellwerk.cli.conductor.operations import operations
+from stellwerk.cli.conductor.parameters import parameters
 from stellwerk.cli.conductor.planning import plan
 from stellwerk.cli.conductor.releases import diff, history
 from stellwerk.cli.demo import demo
@@ -67,6 +68,7 @@ app.command()(events)
 app.add_typer(operations, name="operation")
 app.command()(investigate)
 app.add_typer(remedies, name="remedy")
+app.add_typer(parameters, name="parameters")
 app.command()(versions)
 app.command()(weight)
 app.command()(restart)

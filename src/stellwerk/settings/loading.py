@@ -19,7 +19,7 @@ from stellwerk.settings.values import Raw, WrongValue, complaint, contradictions
 
 PREFIX = "STELLWERK_"
 DEFAULT_FILE = Path("stellwerk.yaml")
-CLIENT_VARIABLES = {"STELLWERK_SERVER", "STELLWERK_API_KEY", "STELLWERK_CONFIG"}
+CLIENT_VARIABLES = {"STELLWERK_SERVER", "STELLWERK_API_KEY", "STELLWERK_CONFIG", "STELLWERK_INSTANCE"}
 """Variables of the command line's clients; they are not settings of the server."""
 CLIENT_VARIABLES |= {
     f"STELLWERK_{name}" for name in ("AGENT_TOKEN", "AGENT_NAME", "AGENT_DATA_DIR", "CA_SHA256")

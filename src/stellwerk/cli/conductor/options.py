@@ -10,7 +10,9 @@ from stellwerk.cli.keys import duration_s
 ServicesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[SERVICE]…", help="Services and groups; all if none.")
 ]
-InstanceOption = Annotated[str, typer.Option("--instance", help="Instance of the application.")]
+InstanceOption = Annotated[
+    str, typer.Option("--instance", envvar="STELLWERK_INSTANCE", help="Instance of the application.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON to the standard output, for programs.")]
 WaitOption = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Follow it to its end, or print its id and go.")

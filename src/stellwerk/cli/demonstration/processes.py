@@ -83,8 +83,11 @@ async def _start(name: str, folder: Path, *command: str) -> Child:
     return Child(name, process, output)
 
 
-async def start_server(folder: Path) -> tuple[Child, str]:
-    """Start a control plane on free ports; return it and its address once it is ready. Raises ProcessDied."""
+async def start_server(folder: Path, *options: str) -> tuple[Child, str]:
+    """Start a control plane on free ports; return it and its address once it is ready. Raises ProcessDied.
+
+    `options` are further ones of `stellwerk serve`.
+    """
     ready = folder / "ready.json"
     server = await start(
         "server",
@@ -93,6 +96,7 @@ async def start_server(folder: Path) -> tuple[Child, str]:
         *("--data-dir", str(folder / "data"), "--ready-file", str(ready)),
         # A dead worker's tasks are given to others after this; a demo need not wait the usual 15 s.
         *("--set", "work.reconnect_grace_s=1"),
+        *options,
     )
     try:
         async with asyncio.timeout(READY_S):

@@ -17,6 +17,7 @@ from stellwerk.cli.demonstration.deploying import deploy_container
 from stellwerk.cli.demonstration.figures import Live, Summary, summarise
 from stellwerk.cli.demonstration.moving import move_traffic, print_moved
 from stellwerk.cli.demonstration.processes import Child, ProcessDied, start_server, start_worker
+from stellwerk.cli.demonstration.releasing import Target, guestbook, print_released, release_services
 from stellwerk.cli.demonstration.tasks import demo_tasks
 from stellwerk.cli.demonstration.view import View, print_summary
 from stellwerk.cli.demonstration.work import expected
@@ -36,8 +37,8 @@ AFTER_LAST_S = 20.0
 """Without any progress for this long the run is given up."""
 
 
-async def run_demo(count: int, console: Console) -> bool:
-    """Run it; tell whether nothing was lost and nothing failed.
+async def run_demo(count: int, console: Console, target: Target) -> bool:
+    """Run it; tell whether nothing was lost, and nothing failed that should not.
 
     Raises ProcessDied when the control plane, a worker or an agent does not come up.
     """
@@ -46,7 +47,9 @@ async def run_demo(count: int, console: Console) -> bool:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stellwerk-demo-")))
         view.say("starting a control plane")
-        server, url = await start_server(folder)
+        application = guestbook(folder)
+        serving = () if application is None else ("--manifests", str(application), *target.options)
+        server, url = await start_server(folder, *serving)
         stack.push_async_callback(server.stop)
         view.say(f"control plane ready at {url} (process {server.pid})")
         client = await stack.enter_async_context(AsyncClient(url))
@@ -60,9 +63,12 @@ async def run_demo(count: int, console: Console) -> bool:
         summary = await _count(client, submitted)
         await deploy_container(url, folder, view)
         moved = await move_traffic(url, folder, view)
+        released = None if application is None else await release_services(url, target, view)
     print_summary(console, summary)
     print_moved(console, moved)
-    return summary.flawless and not moved.failed
+    if released is not None:
+        print_released(console, released)
+    return summary.flawless and not moved.failed and (released is None or not released.wrong)
 
 
 async def _start_workers(stack: AsyncExitStack, folder: Path, url: str) -> dict[str, Child]:
