@@ -11,6 +11,7 @@ COPY requirements.lock ./
 RUN /opt/stellwerk/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
+COPY examples ./examples
 RUN /opt/stellwerk/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim

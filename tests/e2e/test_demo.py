@@ -39,6 +39,8 @@ def test_demo_ends_with_nothing_lost_and_nothing_left(tmp_path: Path) -> None:
     assert "Nothing was lost." in run.stdout
     assert "No call failed of " in run.stdout
     assert "SIGKILL" in run.stdout
+    assert "stellwerk-demo/Deployment/frontend: ImagePullBackOff" in run.stdout
+    assert "The broken image was found, told and taken back." in run.stdout
     assert list(tmp_path.iterdir()) == []
     assert processes_of(tmp_path) == []
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from bench.serving import Server
 
 from support.site import Said, Site
 
 GUESTBOOK = Path(__file__).parents[2] / "examples" / "guestbook"
-FAIL = {"sandbox.stellwerk.dev/fail": "image-pull"}
+NOWHERE = "registry.invalid/frontend"
 NAMES = itertools.count(1)
 
 
@@ -51,7 +52,7 @@ def summary(site: Site, *words: str) -> Any:
 def broken(tmp_path: Path) -> str:
     """A file of parameters with which the frontend cannot run."""
     path = tmp_path / "broken.json"
-    path.write_text(json.dumps({"services": {"frontend": {"annotations": FAIL}}}))
+    path.write_text(json.dumps({"services": {"frontend": {"image": NOWHERE}}}))
     return str(path)
 
 
@@ -90,12 +91,12 @@ def test_failure_is_told_with_the_reason_of_the_pod_and_rolled_back(
     site.good("parameters", "patch", "--file", broken(tmp_path), "--why", "a test")
     failed = site.command("update", "frontend")
     assert failed.status == 1
-    assert f"failed    default/Deployment/{prefix}frontend  InvalidImageName" in failed.out
-    assert f"default/Deployment/{prefix}frontend: InvalidImageName" in failed.out.splitlines()[-1]
+    assert f"failed    default/Deployment/{prefix}frontend  ImagePullBackOff" in failed.out
+    assert f"default/Deployment/{prefix}frontend: ImagePullBackOff" in failed.out.splitlines()[-1]
     assert f"default/Deployment/{prefix}frontend" in site.good("events", "--type", "error")
-    assert "annotations" in site.good("diff")
+    assert NOWHERE in site.good("diff")
     assert "rollback succeeded" in site.good("rollback")
-    assert "annotations" not in site.good("parameters", "get")
+    assert NOWHERE not in site.good("parameters", "get")
     assert site.good("diff", "3", "--against", "1") == "From release 1 to release 3:\n"
 
 
@@ -121,7 +122,7 @@ def test_programs_get_json_on_the_standard_output_and_nothing_else(site: Site, t
     site.good("parameters", "patch", "--file", broken(tmp_path))
     failed = site.command("up", "frontend", "--json")
     assert failed.status == 1
-    assert json.loads(failed.out)["failure"]["error"] == "InvalidImageName"
+    assert json.loads(failed.out)["failure"]["error"] == "ImagePullBackOff"
     assert json.loads(site.good("up", "web-app", "--dry-run", "--json"))["summary"] == {"unchanged": 1}
 
 
@@ -168,8 +169,9 @@ def test_faults_of_manifests_are_listed_with_file_and_line(site: Site) -> None:
 
 def test_parameters_are_set_checked_explained_and_restored(site: Site, tmp_path: Path) -> None:
     before = site.good("parameters", "get")
+    document = yaml.safe_load(before)
     file = tmp_path / "p.yaml"
-    file.write_text(f"{before}services: {{redis: {{replicas: 5}}, rdis: {{replicas: 1}}}}\n")
+    file.write_text(json.dumps(document | {"services": {"redis": {"replicas": 5}, "rdis": {}}}))
     checked = site.command("parameters", "validate", str(file))
     assert (checked.status, checked.out) == (0, "valid\n")
     assert "services.rdis is no service or group; did you mean redis?" in checked.err
@@ -183,7 +185,7 @@ def test_parameters_are_set_checked_explained_and_restored(site: Site, tmp_path:
     assert heading.split() == ["VERSION", "ACTION", "AT", "BY", "WHY"]
     assert newest.split()[:2] == ["3", "replaced"]
     assert newest.endswith("five")
-    assert "    + services.redis.replicas: 5" in site.good("parameters", "show", "3").splitlines()
+    assert '    + services.redis: {"replicas": 5}' in site.good("parameters", "show", "3").splitlines()
     site.good("parameters", "restore", "2")
     assert site.good("parameters", "get") == before
 

@@ -13,6 +13,7 @@ from stellwerk.cli.conductor.operations import operations
 from stellwerk.cli.conductor.parameters import parameters
 from stellwerk.cli.conductor.planning import plan
 from stellwerk.cli.conductor.releases import diff, history
+from stellwerk.cli.conductor.status import pause, requirements, resume, status
 from stellwerk.cli.demo import demo
 from stellwerk.cli.incidents.investigate import investigate
 from stellwerk.cli.incidents.remedies import remedies
@@ -62,9 +63,13 @@ app.command()(up)
 app.command()(update)
 app.command()(down)
 app.command()(rollback)
+app.command()(status)
 app.command()(history)
 app.command()(diff)
 app.command()(events)
+app.command()(requirements)
+app.command()(pause)
+app.command()(resume)
 app.add_typer(operations, name="operation")
 app.command()(investigate)
 app.add_typer(remedies, name="remedy")

@@ -22,9 +22,8 @@ from stellwerk.cli.demonstration.view import View
 
 NAMESPACE = "stellwerk-demo"
 BROKEN = "frontend"
-TAG = "does-not-exist"
-ASKS_SANDBOX = {"sandbox.stellwerk.dev/fail": "image-pull"}
-"""The sandbox pulls nothing, so it has to be asked."""
+NOWHERE = "registry.invalid/frontend"
+"""An image that no cluster can pull, and the sandbox would not either: that domain exists nowhere."""
 LIMIT_S = 150.0
 _PLACES = (
     # In a wheel, and in the repository.
@@ -99,8 +98,7 @@ async def _course(conductor: _Conductor, target: Target, view: View) -> None:
     await conductor.call("POST", "/api/parameters", before)
     up = await conductor.deploy("up", {})
     view.say(f"five services are up: {up['operation']['progress']['done']} objects, each healthy, in waves")
-    broken = {BROKEN: {"imageTag": TAG, "annotations": ASKS_SANDBOX}}
-    await conductor.call("PATCH", "/api/parameters", {"services": broken})
+    await conductor.call("PATCH", "/api/parameters", {"services": {BROKEN: {"image": NOWHERE}}})
     failure = await conductor.fail("update", {"services": [BROKEN]})
     reason = f"{failure['details']['resource']}: {failure['details']['error']}"
     view.say(f"{BROKEN} with an image that does not exist fails, and says why: {reason}")
