@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stellwerk.release.objects import Key
-from support.shop import Shop, open_shop
+from support.conductor_document import guestbook, walk_through
+from support.shop import DEPLOYMENT, Shop, open_shop
 
 pytestmark = pytest.mark.cluster
 
@@ -49,3 +50,16 @@ async def test_an_image_that_cannot_be_pulled_is_named(shop: Shop) -> None:
     details = answer.body["details"]
     assert details["resource"] == f"{shop.namespace}/Deployment/frontend"
     assert details["error"] in ("ImagePullBackOff", "ErrImagePull")
+
+
+async def test_the_document_works_to_the_letter(tmp_path: Path, kubeconfig: Path) -> None:
+    """In the namespace `default`, as its requests say."""
+    async with guestbook(tmp_path, cluster=None, kubeconfig=str(kubeconfig)) as shop:
+        await walk_through(shop)
+
+
+async def test_a_misspelt_field_of_an_object_is_refused_and_nothing_is_applied(shop: Shop) -> None:
+    shop.write({"frontend/deployment.yaml": DEPLOYMENT.replace("replicas:", "replicass:")})
+    answer = await shop.up("frontend")
+    assert (answer.status, answer.body["error"]) == (500, "reconciliation_error"), answer
+    assert "replicass" in answer.body["details"]["error"]

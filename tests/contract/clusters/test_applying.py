@@ -326,3 +326,18 @@ async def test_a_quota_refuses_what_is_beyond_it(cluster: Cluster, namespace: st
 
     assert (raised.value.reason, raised.value.status) == ("quota", 403)
     assert await cluster.get(key_of(config_map(namespace))) is None
+
+
+async def test_a_service_needs_no_protocol(cluster: Cluster, namespace: str) -> None:
+    """An old server refuses what nearly everybody writes."""
+    body = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+    }
+
+    applied = await cluster.apply(body, manager=MANAGER)
+
+    assert applied.object["spec"]["ports"][0]["protocol"] == "TCP"
+    assert not (await cluster.apply(body, manager=MANAGER, before=applied.object)).changed

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from stellwerk.release.clusters.errors import ClusterUnavailable, Conflict, Gone, OwnedField, Refused
-from stellwerk.release.clusters.kubernetes.refusals import failure_of
+from stellwerk.release.clusters.kubernetes.refusals import failure_of, is_temporary
 
 STATEFUL_SET = (
     'StatefulSet.apps "db" is invalid: spec: Forbidden: updates to statefulset spec for fields other than '
@@ -97,3 +97,13 @@ def test_a_missing_object_is_told_from_a_missing_namespace() -> None:
     missing = failure_of(404, answer('namespaces "x" not found', details={"kind": "namespaces"}), "a")
     assert isinstance(missing, Refused)
     assert missing.reason == "namespace_missing"
+
+
+def test_a_text_that_is_no_object_of_its_kind_stays_refused() -> None:
+    message = "failed to create typed patch object: .spec.replicass: field not declared in schema"
+    body = msgspec.json.encode({"kind": "Status", "message": message, "code": 500})
+    found = failure_of(500, body, "shop/Deployment/web")
+    assert isinstance(found, Refused)
+    assert (found.reason, found.message) == ("invalid", message)
+    assert not is_temporary(500, body)
+    assert is_temporary(500, b"{}")

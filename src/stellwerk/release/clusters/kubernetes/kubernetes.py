@@ -13,6 +13,7 @@ from stellwerk.release.clusters.cluster import Applied, Changed, PatchType, Prop
 from stellwerk.release.clusters.errors import Gone, Refused, UnknownKind
 from stellwerk.release.clusters.kinds import Kind, KindInfo, Kinds, kind_of
 from stellwerk.release.clusters.kubernetes.access import Access
+from stellwerk.release.clusters.kubernetes.completing import completed
 from stellwerk.release.clusters.kubernetes.discovery import discover
 from stellwerk.release.clusters.kubernetes.transport import Call, Patience, Transport
 from stellwerk.release.clusters.kubernetes.watching import Watch
@@ -84,7 +85,7 @@ class KubernetesCluster:
         path = _path(info, key.namespace, key.name)
         try:
             answer = await self._transport.call(
-                Call("PATCH", path, query, msgspec.json.encode(body), APPLY, what=str(key))
+                Call("PATCH", path, query, msgspec.json.encode(completed(body)), APPLY, what=str(key))
             )
         except Gone:  # the kind, or its version, was taken away since we asked
             (await self._discover()).resolve(kind_of(body))

@@ -48,6 +48,9 @@ _SENTENCES: tuple[tuple[RefusalReason, Container[int], re.Pattern[str]], ...] = 
 """In the order in which they are looked for, with the statuses that they come with."""
 _BY_STATUS: dict[int, RefusalReason] = {401: "unauthorized", 403: "forbidden", 409: "raced", 413: "too_large"}
 TEMPORARY = frozenset({429, 500, 502, 503, 504})
+_NO_OBJECT = b"failed to create typed "
+"""What an apply of a text is answered with that is no object of its kind: a field that there is none of, a
+list's item without what names it. The server says 500, and will again."""
 
 
 def failure_of(status: int, body: bytes, what: str, retry_after_s: float | None = None) -> ClusterError:
@@ -64,12 +67,17 @@ def failure_of(status: int, body: bytes, what: str, retry_after_s: float | None 
             return Refused("namespace_missing", message, status)
         return Gone(what)
     reason = _reason(status, message, causes)
-    if status in TEMPORARY and reason != "webhook":
+    if is_temporary(status, body) and reason != "webhook":
         wait_s = (
             retry_after_s if retry_after_s is not None else float(details.get("retryAfterSeconds") or 5.0)
         )
         return ClusterUnavailable(f"{what}: {message}", wait_s)
     return Refused(reason, message, status)
+
+
+def is_temporary(status: int, body: bytes) -> bool:
+    """Whether the same may succeed later, without anybody doing anything."""
+    return status in TEMPORARY and _NO_OBJECT not in body
 
 
 def is_race(status: int, body: bytes) -> bool:

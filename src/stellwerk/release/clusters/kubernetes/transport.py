@@ -22,7 +22,7 @@ import aiohttp
 
 from stellwerk.release.clusters.errors import ClusterError, ClusterUnavailable
 from stellwerk.release.clusters.kubernetes.access import Access, Misconfigured
-from stellwerk.release.clusters.kubernetes.refusals import TEMPORARY, failure_of, is_race
+from stellwerk.release.clusters.kubernetes.refusals import failure_of, is_race, is_temporary
 
 JSON = "application/json"
 CONNECTIONS = 16
@@ -123,7 +123,7 @@ class Transport:
             return _Failed(unreachable(self._access.server, error), not hopeless)
         if status < 300 or (status == 404 and call.answers_missing):
             return Answer(status, body, repeated=False)
-        repeatable = status in TEMPORARY or is_race(status, body)
+        repeatable = is_temporary(status, body) or is_race(status, body)
         if status == 401:
             repeatable = self._access.credentials.refused()
         return _Failed(failure_of(status, body, str(call), wait_s), repeatable, wait_s or 0.0)
