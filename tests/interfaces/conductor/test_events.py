@@ -11,12 +11,16 @@ from support.shop import Shop
 FAILING = {"podAnnotations": {"sandbox.stellwerk.dev/fail": "crash"}}
 
 
+def ids(events: list[dict[str, object]]) -> set[object]:
+    return {one["id"] for one in events}
+
+
 async def test_events_are_listed_once_newest_first_with_their_number(shop: Shop) -> None:
     await shop.up("redis")
     answer = await shop.api.call("GET", "/api/events")
     events = answer.body
     assert answer.headers["x-total-count"] == str(len(events))
-    assert len({one["id"] for one in events}) == len(events)
+    assert len(ids(events)) == len(events)
     assert [one["timestamp"] for one in events] == sorted((one["timestamp"] for one in events), reverse=True)
     messages = [one["message"] for one in events]
     assert messages.count("Successfully applied manifest") == 2
@@ -33,11 +37,13 @@ async def test_errors_name_the_resource_and_its_reason(shop: Shop) -> None:
     await shop.up("frontend")
     errors = await shop.api.get("/api/events/errors?limit=20")
     assert errors
-    assert errors == await shop.api.get("/api/events?type=error&limit=20")
+    # Watching goes on meanwhile, so there may be more now.
+    assert ids(errors) <= ids(await shop.api.get("/api/events?type=error&limit=20"))
     of_one = await shop.api.get("/api/events/default/Deployment/frontend?limit=10")
     failed = next(one for one in of_one if one["type"] == "error" and one["kind"] == "deploy.object.failed")
     assert (failed["resourceKey"], failed["error"]) == ("default/Deployment/frontend", "CrashLoopBackOff")
-    assert of_one == await shop.api.get("/api/events?resource=default/Deployment/frontend&limit=10")
+    same = await shop.api.get("/api/events?resource=default/Deployment/frontend&limit=20")
+    assert ids(of_one) <= ids(same)
     assert await shop.api.get("/api/events/default/Deployment/nobody") == []
 
 
@@ -49,7 +55,7 @@ async def test_times_bound_the_list_and_the_deletion(shop: Shop) -> None:
     earlier = await shop.api.get(f"/api/events?until={middle}")
     assert events[2] in later
     assert events[2] in earlier
-    assert {one["id"] for one in later + earlier} == {one["id"] for one in events}
+    assert ids(later + earlier) >= ids(events)
     gone = await shop.api.delete("/api/events?before=2999-01-01T00:00:00Z")
     assert gone["message"] == "Events cleaned up successfully"
     assert gone["deleted"] > 0
