@@ -27,12 +27,17 @@ ENOUGH = 2
 
 def reason_of_pod(pod: Body, events: Sequence[Body], now: datetime) -> Reason | None:
     """Return why a pod is not ready; None if it is, or nothing is known yet. `events`: its own."""
-    if part(pod, "metadata").get("deletionTimestamp") or condition(pod, "Ready").holds:
-        return None
-    if status_of(pod).get("phase") == "Succeeded":
-        return None
-    found = [reason for reason in _reasons(pod, events, now) if reason is not None]
+    found = reasons_of_pod(pod, events, now)
     return max(found, key=lambda reason: reason.certain, default=None)  # the first of the certain ones
+
+
+def reasons_of_pod(pod: Body, events: Sequence[Body], now: datetime) -> list[Reason]:
+    """List all that keeps a pod from being ready; empty if it is, or nothing is known yet."""
+    if part(pod, "metadata").get("deletionTimestamp") or condition(pod, "Ready").holds:
+        return []
+    if status_of(pod).get("phase") == "Succeeded":
+        return []
+    return [reason for reason in _reasons(pod, events, now) if reason is not None]
 
 
 def _reasons(pod: Body, events: Sequence[Body], now: datetime) -> Iterator[Reason | None]:

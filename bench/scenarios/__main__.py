@@ -1,0 +1,55 @@
+"""`python -m bench.scenarios [--only NAME]… [--variants N] [--at-once N] [--record FOLDER] [--write]`."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from bench.scenarios.report import document, line
+from bench.scenarios.running import run_all
+from bench.scenarios.scenario import load_all
+from bench.scenarios.scoring import Score
+from bench.scenarios.variants import variant
+from stellwerk.release.clusters.kubernetes.kubeconfig import from_kubeconfig
+from stellwerk.release.clusters.kubernetes.kubernetes import KubernetesCluster
+
+RESULTS = Path(__file__).parents[1] / "scenarios.md"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.scenarios", description=__doc__)
+    parser.add_argument("--only", action="append", help="a scenario or a class; repeatable")
+    parser.add_argument("--variants", type=int, default=1, help="seeds from 0 on; 0 is as it is written")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--at-once", type=int, default=5, help="scenarios that run at the same time")
+    parser.add_argument("--record", type=Path, help="folder in which the bundles are kept")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {RESULTS.name}")
+    return parser.parse_args()
+
+
+async def main() -> int:
+    """Run. Returns 1 if a fault could not be made; a wrong answer is a result."""
+    asked = arguments()
+    only = set(asked.only or [])
+    chosen = [one for one in load_all() if not only or {one.name, one.fault_class} & only]
+    seeds = range(asked.first, asked.first + asked.variants)
+    variants = [variant(one, seed) for seed in seeds for one in chosen]
+    cluster = KubernetesCluster(from_kubeconfig(os.environ["KUBECONFIG"]))
+    try:
+        scores = await run_all(cluster, variants, at_once=asked.at_once, told=_tell, keep=asked.record)
+    finally:
+        await cluster.close()
+    text = document(scores)
+    print(text)
+    if asked.write:
+        RESULTS.write_text(text)
+    return 1 if any(one.failed for one in scores) else 0
+
+
+def _tell(found: Score) -> None:
+    print(line(found), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

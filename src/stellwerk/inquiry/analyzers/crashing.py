@@ -1,0 +1,113 @@
+"""Programs that end: killed for their memory, ended by a probe, or by themselves."""
+
+import re
+from collections.abc import Iterator
+
+from stellwerk.inquiry.analyzers.clue import Clue, Role, Seen
+from stellwerk.inquiry.analyzers.quoting import event_said, log_said, said
+from stellwerk.inquiry.facts.facts import Facts, statuses
+from stellwerk.inquiry.facts.naming import ref_of
+from stellwerk.inquiry.facts.templates import container_named
+from stellwerk.release.conditions import condition, instant, part, status_of
+from stellwerk.release.objects import Body
+
+LATELY_S = 600.0
+"""A container that runs again counts as crashing for so long, if it is not ready."""
+_STARTS = frozenset({"StartError", "ContainerCannotRun"})
+_PROBE = re.compile(r"failed (liveness|startup) probe")
+_LAST_WORDS = re.compile(
+    r"error|fatal|panic|exception|fail|cannot|can't|unable|denied|refused|invalid|missing|not ", re.IGNORECASE
+)
+
+
+def examine(facts: Facts) -> Iterator[Clue]:
+    """Find containers that ended and should not have."""
+    for pod in facts.of("Pod"):
+        if status_of(pod).get("phase") == "Succeeded" or part(pod, "metadata").get("deletionTimestamp"):
+            continue
+        for status, first in statuses(pod):
+            ended = part(status, "state", "terminated") or part(status, "lastState", "terminated")
+            if ended and ended.get("reason") not in _STARTS and _matters(facts, pod, status, first):
+                yield _clue(facts, pod, status, ended, first=first)
+
+
+def _matters(facts: Facts, pod: Body, status: Body, first: bool) -> bool:
+    """Whether the end of a container is trouble now: it is down, or has just come back and is not ready."""
+    state = part(status, "state")
+    ended = part(state, "terminated") or part(status, "lastState", "terminated")
+    if first and part(state, "terminated").get("exitCode") == 0:
+        return False
+    if state.get("terminated") and ended.get("exitCode") == 0:
+        return part(pod, "spec").get("restartPolicy", "Always") == "Always" and not first
+    if not state.get("running"):
+        return True
+    at = instant(ended.get("finishedAt"))
+    recent = at is not None and (facts.now - at).total_seconds() < LATELY_S
+    return recent and not condition(pod, "Ready").holds
+
+
+def _clue(facts: Facts, pod: Body, status: Body, ended: Body, *, first: bool) -> Clue:
+    name, often = str(status.get("name")), int(status.get("restartCount") or 0)
+    code = ended.get("exitCode")
+    where = "init container" if first else "container"
+    times = f", started again {often} times" if often else ""
+    quoted = said(
+        pod, f"{where} {name} ended: {ended.get('reason')}, exit code {code}{times}", ended.get("finishedAt")
+    )
+    facts_of = {"container": name, "exitCode": str(code)}
+    killed = [one for one in facts.events(pod) if _PROBE.search(str(one.get("message", "")))]
+    if ended.get("reason") == "OOMKilled":
+        limit = part(container_named(pod, name), "resources", "limits").get("memory", "")
+        summary = f"{where} {name} was killed: it needs more memory than its limit of {limit or 'its node'}"
+        return Clue(
+            "OomKilled",
+            ref_of(pod),
+            summary,
+            (quoted,),
+            facts=facts_of | {"limit": str(limit)},
+            strength=0.95,
+        )
+    if killed and code in {137, 143, 0}:
+        return _by_probe(facts, pod, name, killed[-1], quoted)
+    words = last_words(facts, pod, name)
+    telling = f": {words.excerpt.partition(': ')[2]}" if words else ""
+    role: Role = "effect"
+    kind = "InitContainerFailed" if first else "ProgramCrashed"
+    return Clue(
+        kind,
+        ref_of(pod),
+        f"{where} {name} ends with exit code {code}{telling}",
+        (quoted, *((words,) if words else ())),
+        role,
+        facts=facts_of | {"telling": "yes" if words else ""},
+        strength=0.75 if words else 0.4,
+    )
+
+
+def _by_probe(facts: Facts, pod: Body, name: str, event: Body, quoted: Seen) -> Clue:
+    found = _PROBE.search(str(event.get("message", "")))
+    probe = found[1] if found else "liveness"
+    unhealthy = [
+        one for one in facts.events(pod) if str(one.get("message", "")).lower().startswith(f"{probe} probe")
+    ]
+    seen = [quoted, event_said(event, pod), *(event_said(one, pod) for one in unhealthy[-1:])]
+    return Clue(
+        "KilledByProbe",
+        ref_of(pod),
+        f"container {name} is killed again and again because its {probe} probe fails",
+        tuple(seen),
+        "effect",
+        facts={"container": name, "probe": probe},
+        strength=0.75,
+    )
+
+
+def last_words(facts: Facts, pod: Body, container: str) -> Seen | None:
+    """Return the last line of a container that ended, which tells something; None if it said nothing."""
+    logs = [one for one in facts.logs(pod) if one.container == container]
+    for log in sorted(logs, key=lambda one: not one.previous):
+        lines = [line for line in log.text.splitlines() if line.strip()]
+        telling = [line for line in lines[-20:] if _LAST_WORDS.search(line)]
+        if telling:
+            return log_said(log, telling[-1])
+    return None

@@ -1,0 +1,28 @@
+"""The detective that needs no model: it concludes from what objects, events and logs prove."""
+
+from stellwerk.clock import Clock
+from stellwerk.inquiry.detective import Progress
+from stellwerk.inquiry.evidence.collecting import collect
+from stellwerk.inquiry.linking.concluding import conclude
+from stellwerk.inquiry.model import Budget, Bundle, Conclusion, Target
+from stellwerk.release.clusters.cluster import Cluster
+
+
+class Deduction:
+    """A `Detective`."""
+
+    def __init__(self, sealing_key: bytes | None = None) -> None:
+        """`sealing_key`: for keyed hashes of Secrets' values; None keeps the names of their keys only."""
+        self._sealing_key = sealing_key
+
+    async def collect(
+        self, cluster: Cluster, target: Target, *, budget: Budget, clock: Clock, progress: Progress
+    ) -> Bundle:
+        """Collect what concerns a target, within the budget."""
+        return await collect(
+            cluster, target, budget=budget, clock=clock, progress=progress, sealing_key=self._sealing_key
+        )
+
+    def conclude(self, bundle: Bundle) -> Conclusion:
+        """Draw the conclusion."""
+        return conclude(bundle)
