@@ -55,6 +55,8 @@ def clues(facts: Facts) -> list[Clue]:
     found: dict[object, Clue] = {}
     for examine in ANALYZERS:
         for clue in examine(facts):
+            if clue.code != "StuckFinalizer" and facts.stale(clue.object):
+                continue
             same = (
                 clue.code,
                 facts.unit(clue.object),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from stellwerk.inquiry.analyzers.clue import Clue, Seen
-from stellwerk.inquiry.analyzers.complaining import complaints
+from stellwerk.inquiry.analyzers.complaining import COMPLAINT, complaints
 from stellwerk.inquiry.analyzers.policies import between
 from stellwerk.inquiry.analyzers.quoting import log_said, not_there, said
 from stellwerk.inquiry.facts.dependencies import Dependency, dependencies, service_named
@@ -25,6 +25,9 @@ _UNREACHED = re.compile(
     r"|waiting for|not reachable|upstream|unavailable|\b50[234]\b|deadline exceeded",
     re.IGNORECASE,
 )
+_FAILED = re.compile(r"\b(?:error|failed|failure|unavailable)\b", re.IGNORECASE)
+_ADDRESS = re.compile(r"://|[a-z0-9]:\d{2,5}\b")
+"""With such an address a plain failure is one of a call."""
 _SILENT = re.compile(r"timed? ?out|timeout|deadline exceeded|no route|unreachable", re.IGNORECASE)
 _HOST = re.compile(
     r"(?<![\w.-])((?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\.)*[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?::(\d{2,5}))?(?![\w-])"
@@ -43,10 +46,8 @@ def examine(facts: Facts) -> Iterator[Clue]:
         told: set[ObjectRef] = set()
         for pod in facts.pods(workload):
             for log, line in complaints(facts, pod):
-                if not _UNREACHED.search(line):
-                    continue
                 for service in _meant(facts, known, line, ref_of(workload)):
-                    if service not in told:
+                    if service not in told and not _answered_since(log, line, service):
                         told.add(service)
                         yield from _clues(
                             facts, workload, pod, service, told_by=known.get(service), words=(log, line)
@@ -55,6 +56,8 @@ def examine(facts: Facts) -> Iterator[Clue]:
 
 def _meant(facts: Facts, known: dict[ObjectRef, Dependency], line: str, caller: ObjectRef) -> list[ObjectRef]:
     """Return the services that a line speaks of: those that are there, and those that a setting names."""
+    if not _UNREACHED.search(line) and not (_FAILED.search(line) and _ADDRESS.search(line)):
+        return []
     found: list[ObjectRef] = []
     hosts = {one.host: one.service for one in known.values()}
     for match in _HOST.finditer(line):
@@ -74,6 +77,12 @@ def _meant(facts: Facts, known: dict[ObjectRef, Dependency], line: str, caller: 
             found.append(service)
     own = {ref_of(one) for one in facts.fronting(facts.get(caller) or {})}
     return [one for one in found if one not in own]
+
+
+def _answered_since(log: LogText, line: str, service: ObjectRef) -> bool:
+    """Whether a later line of the log speaks of a Service and does not complain."""
+    later = log.text[log.text.rfind(line) + len(line) :].splitlines()
+    return any(service.name in one and not COMPLAINT.search(one) for one in later)
 
 
 def _clues(

@@ -13,6 +13,8 @@ from stellwerk.release.objects import Body
 
 LATELY_S = 600.0
 """A container that runs again counts as crashing for so long, if it is not ready."""
+SURVIVED_S, TIMES_SURVIVED = 10.0, 2.0
+"""A run counts as better than the one before if it has lasted so long, and longer than that by so much."""
 _STARTS = frozenset({"StartError", "ContainerCannotRun"})
 _PROBE = re.compile(r"failed (liveness|startup) probe")
 _LAST_WORDS = re.compile(
@@ -43,7 +45,20 @@ def _matters(facts: Facts, pod: Body, status: Body, first: bool) -> bool:
         return True
     at = instant(ended.get("finishedAt"))
     recent = at is not None and (facts.now - at).total_seconds() < LATELY_S
-    return recent and not condition(pod, "Ready").holds
+    return recent and not (condition(pod, "Ready").holds and _survived(facts, state, ended))
+
+
+def _survived(facts: Facts, state: Body, ended: Body) -> bool:
+    """Whether a container that runs again has outlived its last run: a loop is ready now and then as well."""
+    since, began, over = (
+        instant(part(state, "running").get("startedAt")),
+        instant(ended.get("startedAt")),
+        instant(ended.get("finishedAt")),
+    )
+    if since is None or began is None or over is None:
+        return True
+    lasted_s = (over - began).total_seconds()
+    return (facts.now - since).total_seconds() > max(SURVIVED_S, TIMES_SURVIVED * lasted_s)
 
 
 def _clue(facts: Facts, pod: Body, status: Body, ended: Body, *, first: bool) -> Clue:

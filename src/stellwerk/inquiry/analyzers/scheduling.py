@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from stellwerk.inquiry.analyzers.clue import Clue, Seen
-from stellwerk.inquiry.analyzers.quoting import condition_said, said
+from stellwerk.inquiry.analyzers.quoting import condition_said, event_said, said
 from stellwerk.inquiry.analyzers.starting import lacking, with_seen
 from stellwerk.inquiry.facts.facts import Facts
 from stellwerk.inquiry.facts.naming import named, ref_of
@@ -19,20 +19,28 @@ def examine(facts: Facts) -> Iterator[Clue]:
     """Find pods that the scheduler cannot place."""
     for pod in facts.of("Pod"):
         found = condition(pod, "PodScheduled")
-        if not found.fails or found.reason == "SchedulingGated":
-            if found.reason == "SchedulingGated":
-                yield Clue(
-                    "SchedulingGated",
-                    ref_of(pod),
-                    "the pod is held back by its scheduling gates",
-                    (condition_said(pod, "PodScheduled", found),),
-                )
+        if found.fails and found.reason == "SchedulingGated":
+            summary = "the pod is held back by its scheduling gates"
+            yield Clue("SchedulingGated", ref_of(pod), summary, (condition_said(pod, "PodScheduled", found),))
             continue
-        quoted = condition_said(pod, "PodScheduled", found)
-        if clue := lacking(facts, found.message, pod):
+        message, quoted = _refusal(facts, pod)
+        if quoted is None:
+            continue
+        if clue := lacking(facts, message, pod):
             yield with_seen(clue, quoted)
-            continue
-        yield _clue(facts, pod, found.message, quoted)
+        else:
+            yield _clue(facts, pod, message, quoted)
+
+
+def _refusal(facts: Facts, pod: Body) -> tuple[str, Seen | None]:
+    """Return what the scheduler says; its event may be there before the pod's own condition."""
+    found = condition(pod, "PodScheduled")
+    if found.fails:
+        return found.message, condition_said(pod, "PodScheduled", found)
+    failed = [one for one in facts.events(pod) if one.get("reason") == "FailedScheduling"]
+    if found.status or part(pod, "spec").get("nodeName") or not failed:
+        return "", None
+    return str(failed[-1].get("message", "")), event_said(failed[-1], pod)
 
 
 def _clue(facts: Facts, pod: Body, message: str, quoted: Seen) -> Clue:
@@ -80,7 +88,7 @@ def _selector(facts: Facts, pod: Body, message: str, quoted: Seen) -> Clue | Non
     have = [f"{name}={one[name]}" for name in wanted for one in labels if name in one]
     near = [other for name in wanted if name not in keys and (other := nearest(name, keys))]
     hint = f"; nodes have {', '.join(sorted(set(have or near))[:4])}" if have or near else ""
-    seen = [quoted] + [
+    seen = [quoted, said(pod, f"wants {' and '.join(unmet)}")] + [
         said(
             node,
             "labels: " + ", ".join(f"{k}={v}" for k, v in sorted(part(node, "metadata", "labels").items())),

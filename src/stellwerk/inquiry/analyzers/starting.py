@@ -123,7 +123,7 @@ def _of_container(facts: Facts, pod: Body, status: Body) -> Iterator[Clue]:
 
 def _of_volumes(facts: Facts, pod: Body) -> Iterator[Clue]:
     waits = [part(status, "state", "waiting").get("reason") for status, _ in statuses(pod)]
-    if not {"ContainerCreating", "PodInitializing"} & set(waits):
+    if waits and not {"ContainerCreating", "PodInitializing"} & set(waits):
         return
     failed = [
         one

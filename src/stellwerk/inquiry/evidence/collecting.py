@@ -2,9 +2,9 @@
 
 Theory of operation. First the lists of the target's namespace are read, all at once: twenty calls,
 whatever its size. From them follows what is around the target (`neighbourhood`), and from that what is
-still to be read by name: Secrets, classes, volumes, nodes, the namespaces of others that it calls. Then come
-logs, the most telling first, and last what only certain words in events and logs ask for: webhooks, and the
-rights of an account that was denied. Each round goes as far as the budget, and what it leaves out is a gap.
+still to be read by name: Secrets, classes, volumes, nodes, webhooks that refuse, the namespaces of others
+that it calls. Then come logs, the most telling first, and last what only their words ask for: the rights of
+an account that was denied. Each round goes as far as the budget, and what it leaves out is a gap.
 
 Only what is around the target is kept. ConfigMaps that nobody around it uses stay as outlines: a name that
 was misspelt can be told only beside the right one.
@@ -14,9 +14,9 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from stellwerk.clock import Clock
-from stellwerk.inquiry.evidence.asking import further, neighbours, roles, webhooks
+from stellwerk.inquiry.evidence.asking import further, neighbours, roles, webhook_services, webhooks
 from stellwerk.inquiry.evidence.changes import changes_of, revisions_of
-from stellwerk.inquiry.evidence.logs import places
+from stellwerk.inquiry.evidence.logs import LogPlace, places
 from stellwerk.inquiry.evidence.masking import mask_text, masked
 from stellwerk.inquiry.evidence.meter import Meter, size_of
 from stellwerk.inquiry.evidence.neighbourhood import Distances, neighbourhood
@@ -25,7 +25,7 @@ from stellwerk.inquiry.evidence.sealing import sealed
 from stellwerk.inquiry.evidence.trimming import outlined, trimmed
 from stellwerk.inquiry.facts.aiming import aims
 from stellwerk.inquiry.facts.facts import Facts
-from stellwerk.inquiry.facts.naming import ref_of
+from stellwerk.inquiry.facts.naming import named, ref_of
 from stellwerk.inquiry.model import Budget, Bundle, Change, LogText, ObjectRef, Target
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.clusters.kinds import Kind
@@ -34,6 +34,8 @@ from stellwerk.release.objects import Body, group_of
 
 RESERVED_FOR_LOGS = 20
 """Calls that reading by name leaves over: logs tell more than the tenth class."""
+REMOVED = "unable to retrieve container logs"
+"""What a node answers, as if it were a log, where it has removed the container."""
 LAST_CALLS = 6
 """Calls that logs leave over for what their words ask for."""
 
@@ -74,7 +76,8 @@ class Collection:
     def around(self) -> Distances:
         """Tell what is around the target now."""
         facts = self.facts()
-        return neighbourhood(facts, aims(facts, self.target))
+        asked = [named("Service", namespace, name) for namespace, name in webhook_services(facts)]
+        return neighbourhood(facts, [*aims(facts, self.target), *asked])
 
 
 async def collect(
@@ -134,6 +137,8 @@ async def _target(collection: Collection) -> None:
 
 
 async def _read_named(collection: Collection) -> None:
+    facts = collection.facts()
+    await asyncio.gather(*(_all(collection, kind, namespace) for kind, namespace in webhooks(facts)))
     left = max(0, collection.meter.calls_left - RESERVED_FOR_LOGS)
     wanted = further(collection.facts(), collection.around())
     for one in wanted[left:]:
@@ -153,26 +158,31 @@ async def _read_logs(collection: Collection, progress: Callable[[str], None]) ->
         progress(f"reading logs of {len({place.pod for place in wanted[:left]})} pods")
     for place in wanted[left:]:
         meter.omit(f"log of {place.container} in {place.namespace}/{place.pod}")
-    chosen = wanted[:left]
-    texts = await asyncio.gather(
-        *(meter.logs(one.namespace, one.pod, one.container, previous=one.previous) for one in chosen)
-    )
-    collection.logs += [
-        LogText(
-            namespace=one.namespace,
-            pod=one.pod,
-            container=one.container,
-            previous=one.previous,
-            text=mask_text(text),
-        )
-        for one, text in zip(chosen, texts, strict=True)
-        if text
-    ]
+    read = await asyncio.gather(*(_log(meter, place) for place in wanted[:left]))
+    collection.logs += {(one.pod, one.container, one.text): one for one in read if one}.values()
+
+
+async def _log(meter: Meter, place: LogPlace) -> LogText | None:
+    """Read a log; one of a run that the node has removed meanwhile is looked for in the other run."""
+    for previous in (place.previous, not place.previous):
+        text = await meter.logs(place.namespace, place.pod, place.container, previous=previous)
+        if text is None:
+            return None
+        if text.strip() and not text.startswith(REMOVED):
+            return LogText(
+                namespace=place.namespace,
+                pod=place.pod,
+                container=place.container,
+                previous=previous,
+                text=mask_text(text),
+            )
+        if not text.startswith(REMOVED):
+            return None
+    return None
 
 
 async def _read_asked_for(collection: Collection) -> None:
     facts = collection.facts()
-    await asyncio.gather(*(_all(collection, kind, namespace) for kind, namespace in webhooks(facts)))
     await asyncio.gather(*(_all(collection, kind, namespace) for kind, namespace in roles(facts)))
     for namespace in neighbours(collection.facts(), collection.around()):
         await asyncio.gather(*(_all(collection, kind, namespace) for kind in NEIGHBOUR_KINDS))

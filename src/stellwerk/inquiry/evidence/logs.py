@@ -6,7 +6,7 @@ from typing import NamedTuple
 from stellwerk.inquiry.evidence.neighbourhood import Distances
 from stellwerk.inquiry.facts.facts import Facts, statuses
 from stellwerk.inquiry.facts.naming import ref_of
-from stellwerk.release.conditions import condition, part
+from stellwerk.release.conditions import condition, entries, part
 from stellwerk.release.objects import Body
 
 MOST_PODS = 2
@@ -39,20 +39,24 @@ def _of_workload(facts: Facts, workload: Body, distances: Distances) -> Iterator
     pods = pods or [pod for pod in facts.pods(workload, every=True) if ref_of(pod) in distances]
     pods.sort(key=lambda pod: condition(pod, "Ready").holds)
     for pod in pods[:MOST_PODS]:
-        yield from _of_pod(pod, distance)
+        yield from _of_pod(facts, pod, distance)
 
 
-def _of_pod(pod: Body, distance: int) -> Iterator[LogPlace]:
+def _of_pod(facts: Facts, pod: Body, distance: int) -> Iterator[LogPlace]:
     ready = condition(pod, "Ready").holds
     if ready and distance > FARTHEST_WELL:
         return
+    ref = ref_of(pod)
+    if not any(statuses(pod)) and any(one.get("reason") == "Started" for one in facts.events(pod)):
+        # The node has begun it and not told its status yet.
+        for one in entries(part(pod, "spec"), "containers"):
+            yield LogPlace((0, distance), ref.namespace, ref.name, str(one.get("name")), previous=False)
     for one, first in statuses(pod):
         state = part(one, "state")
         done = first and part(state, "terminated").get("exitCode") == 0
         if done or not (state.get("running") or state.get("terminated") or one.get("restartCount")):
             continue
         rank = (1 if ready else 0, distance)
-        ref = ref_of(pod)
         name = str(one.get("name"))
         if state.get("running") or state.get("terminated") or not part(one, "lastState", "terminated"):
             yield LogPlace(rank, ref.namespace, ref.name, name, previous=False)

@@ -105,6 +105,8 @@ def made(facts: Facts, workload: Body) -> Iterator[Body]:
 def _before(facts: Facts, body: Body) -> Iterator[ObjectRef]:
     """List what stands before an object or decides over it."""
     ref = ref_of(body)
+    if ref.kind == "PersistentVolumeClaim":
+        yield from (ref_of(one) for one in facts.workloads if ref in set(references_of(one)))
     if body.get("kind") in WORKLOADS and facts.top(body) is body:
         services = facts.of("Service", ref.namespace)
         fronting = facts.fronting(body) + [

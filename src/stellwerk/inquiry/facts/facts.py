@@ -89,6 +89,16 @@ class Facts:
             found, key=lambda pod: str(part(pod, "metadata").get("creationTimestamp")), reverse=True
         )
 
+    def stale(self, ref: ObjectRef) -> bool:
+        """Whether an object is a pod that is no more wanted: of an older revision, or on its way out."""
+        pod = self.get(ref) if ref.kind == "Pod" else None
+        if pod is None:
+            return False
+        top = self.top(pod)
+        if top.get("kind") != "Deployment":
+            return bool(part(pod, "metadata").get("deletionTimestamp"))
+        return not any(pod is one for one in self.pods(top)) and bool(self.pods(top))
+
     def events(self, body: Body) -> list[Body]:
         """List the events about an object, the latest last."""
         ref, uid = ref_of(body), part(body, "metadata").get("uid")

@@ -67,7 +67,7 @@ class _Case:
             confidence=confidence.of_roots(roots, self.gaps),
             cause=first.clue.code,
             root_objects=tuple(self.cited.full(root.blamed) for root in roots),
-            causal_chain=tuple(self.cited.step(clue) for clue in self._chain(unit, first)),
+            causal_chain=tuple(self.cited.step(clue) for clue in self._chain(unit, roots)),
             contributing_factors=(*also, *self._factors(unit, first), *suspicions(self.facts)),
             remediation_target=self.cited.full(first.blamed),
             facts=first.clue.facts | regression(self.facts, first.clue, first.blamed),
@@ -78,11 +78,13 @@ class _Case:
             detected_labels=detected_labels(self.facts, unit),
         )
 
-    def _chain(self, unit: ObjectRef, root: Root) -> list[Clue]:
-        """Begin with what was noticed at the target, and end with the root."""
-        own = [clue for clue in self.trace.of(unit) if clue.role == "effect" and clue not in root.path]
+    def _chain(self, unit: ObjectRef, roots: Sequence[Root]) -> list[Clue]:
+        """Begin with what was noticed at the target, and end with the first root; the others come before."""
+        paths = [clue for root in reversed(roots) for clue in root.path]
+        own = [clue for clue in self.trace.of(unit) if clue.role == "effect" and clue not in paths]
         noticed = [clue for code in SYMPTOMS for clue in own if clue.code == code][:1]
-        return [*noticed, *root.path]
+        backwards: dict[int, Clue] = {id(clue): clue for clue in reversed([*noticed, *paths])}
+        return list(reversed(backwards.values()))
 
     def _factors(self, unit: ObjectRef, root: Root) -> list[str]:
         others = [clue for clue in self.trace.of(unit) if clue not in root.path and clue.role == "effect"]

@@ -2,9 +2,9 @@
 
 Theory of operation. Clues are gathered by unit (a workload with all that it made, or one other object). A
 unit's *causes* need no explanation. Its *effects* are explained in turn by where they point to (a log names
-the Service), else by the unit's own causes, else by any trouble of what the unit needs. An effect that nothing
-explains is blamed on the unit itself, with the little strength that it has. Trouble that no line leads to
-from the target is never reached: it may be real, and it is not the cause.
+the Service), else by the unit's own causes, else by any trouble of what the unit needs. An effect that
+nothing explains is blamed on the unit itself, with the little strength that it has. Trouble that no line
+leads to from the target is never reached: it may be real, and it is not the cause.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,6 +20,8 @@ SUPPOSED = 0.85
 """What a step is worth that no evidence names: two things are in trouble, and one needs the other."""
 WELL = 0.8
 """The same, where the target itself shows no trouble at all."""
+TELLING = 0.65
+"""An effect that nothing explains stands beside a cause elsewhere only if it tells so much by itself."""
 LEADING = frozenset(
     {
         "SelectorUnmatched",
@@ -150,4 +152,10 @@ def _each_once(roots: Iterable[Root]) -> list[Root]:
             best[root.blamed] = root
     ordered = sorted(best.values(), key=lambda root: root.strength, reverse=True)
     certain = [root for root in ordered if root.clue.role == "cause"]
-    return certain or ordered
+    explained = {clue.object for root in certain for clue in root.path}
+    telling = [
+        root
+        for root in ordered
+        if root not in certain and root.strength >= TELLING and root.clue.object not in explained
+    ]
+    return [*certain, *telling] if certain else ordered
