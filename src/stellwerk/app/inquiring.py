@@ -13,7 +13,8 @@ from stellwerk.database.database import Database
 from stellwerk.fleet.deployment.service import Deployments
 from stellwerk.fleet.service import Fleet
 from stellwerk.inquiry.automatic import Automatic
-from stellwerk.inquiry.detective import Blind, Detective
+from stellwerk.inquiry.deduction import Deduction
+from stellwerk.inquiry.detective import Detective
 from stellwerk.inquiry.model import Budget
 from stellwerk.inquiry.remedies import approval, catalogue
 from stellwerk.inquiry.remedies.catalogue import Catalogue
@@ -91,7 +92,7 @@ async def start_inquiry(
     ours, releasing = settings.inquiry, neighbours.releasing
     workflows = Catalogue(database, journal, clock, workflows=_workflows(ours))
     chooser = Chooser(database, workflows, releasing.deployer, clock)
-    tools = Tools(releasing.cluster, detective or Blind(), chooser, budget_of(ours), database, journal, clock)
+    tools = Tools(releasing.cluster, detective or Deduction(), chooser, budget_of(ours), database, journal, clock)
     investigations = Investigations(tools, ours, holder=holder)
     remedies = Remedies(
         RemedyTools(

@@ -2,7 +2,8 @@
 
 From the target the search goes to what it made, what it needs, whom it calls and what these need in turn:
 each step is one further away, and what is far away is left out first. What only stands before it (services,
-ingresses, autoscalers, policies) is looked at and not followed: one target would lead to a whole namespace.
+ingresses, autoscalers, policies) or carries it (nodes) is looked at and not followed: one target would lead
+to a whole namespace.
 """
 
 from collections import deque
@@ -69,9 +70,6 @@ def _ahead(facts: Facts, body: Body) -> Iterator[ObjectRef]:
             yield from (named("Service", ref.namespace, name) for name, _ in ingress_backends(body))
         case "PodDisruptionBudget" | "NetworkPolicy":
             yield from (ref_of(one) for one in facts.workloads if _concerns(body, one))
-        case "Pod":
-            if node := part(body, "spec").get("nodeName"):
-                yield named("Node", "", str(node))
         case "Namespace":
             yield from (ref_of(one) for one in facts.workloads if ref_of(one).namespace == ref.name)
         case "Node":
@@ -105,6 +103,8 @@ def made(facts: Facts, workload: Body) -> Iterator[Body]:
 def _before(facts: Facts, body: Body) -> Iterator[ObjectRef]:
     """List what stands before an object or decides over it."""
     ref = ref_of(body)
+    if ref.kind == "Pod" and (node := part(body, "spec").get("nodeName")):
+        yield named("Node", "", str(node))
     if ref.kind == "PersistentVolumeClaim":
         yield from (ref_of(one) for one in facts.workloads if ref in set(references_of(one)))
     if body.get("kind") in WORKLOADS and facts.top(body) is body:
