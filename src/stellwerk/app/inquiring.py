@@ -92,7 +92,9 @@ async def start_inquiry(
     ours, releasing = settings.inquiry, neighbours.releasing
     workflows = Catalogue(database, journal, clock, workflows=_workflows(ours))
     chooser = Chooser(database, workflows, releasing.deployer, clock)
-    tools = Tools(releasing.cluster, detective or Deduction(), chooser, budget_of(ours), database, journal, clock)
+    tools = Tools(
+        releasing.cluster, detective or Deduction(), chooser, budget_of(ours), database, journal, clock
+    )
     investigations = Investigations(tools, ours, holder=holder)
     remedies = Remedies(
         RemedyTools(
