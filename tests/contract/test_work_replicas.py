@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,7 +13,9 @@ from stellwerk.database.unit import Sql, Unit
 from stellwerk.journal.event import EventFilter, Recorded
 from stellwerk.settings import DatabaseSettings
 from stellwerk.trust.principal import LOCAL
+from stellwerk.work import replicas
 from stellwerk.work.cancelling import requeue_task
+from stellwerk.work.leasing import LeasedHeads
 from stellwerk.work.seats import Seat
 from stellwerk.work.states import State
 from stellwerk.work.store import load_live
@@ -37,6 +40,12 @@ class Line:
 
     def cancel(self, task_id: str, fence: int, reason: str) -> None:
         self.stops.append((task_id, fence))
+
+
+@pytest.fixture
+def rare_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let replicas look after hints only, from their start on."""
+    monkeypatch.setattr(replicas, "_POLL_S", 3_600.0)
 
 
 @pytest.fixture
@@ -148,3 +157,43 @@ async def test_events_of_a_task_are_in_their_order_although_transactions_overlap
         told = [await anext(stream) for _ in range(2)]
     assert [event.kind for event in told if isinstance(event, Recorded)] == happened[1:]
     stream.close()
+
+
+async def test_a_task_passed_by_while_another_replica_looked_at_it_is_looked_at_again_at_once(
+    rare_polls: None, pair: tuple[Queue, Queue], postgres_url: str
+) -> None:
+    _, there = pair
+    task_id = await there.submit()
+    other = await asyncpg.connect(postgres_url)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("select 1 from tasks where task_id = $1 for update", task_id)
+    line, looked = Line(), asyncio.Event()
+    lease = there.work._dispatcher._lease
+
+    def watched(*given: Any, **more: Any) -> Unit[LeasedHeads]:
+        found = yield from lease(*given, **more)
+        looked.set()
+        return found
+
+    there.work._dispatcher._lease = watched
+    there.work.seats.connect(Seat(ANNA, ANYTHING, 1, line))
+    async with asyncio.timeout(10):
+        await looked.wait()
+    assert line.got == []
+    await transaction.rollback()
+    await other.close()
+    # No sweep and no poll will come: both are an hour away.
+    await until(lambda: bool(line.got))
+
+
+async def test_who_sends_a_hint_does_not_look_itself(pair: tuple[Queue, Queue]) -> None:
+    here, there = pair
+    looks: list[Queue] = []
+    for queue in pair:
+        queue.database.listen(replicas.READY, lambda queue=queue: looks.append(queue))
+    await asyncio.sleep(0.2)
+    looks.clear()
+    await here.submit()
+    await until(lambda: bool(looks))
+    assert looks == [there]

@@ -50,8 +50,11 @@ class Database(Protocol):
         """Return the named lock as seen by this holder; nothing is taken yet."""
         ...
 
-    async def notify(self, channel: str) -> None:
-        """Wake a channel's listeners in every replica. A hint: coalesced, may be lost, carries nothing."""
+    async def notify(self, channel: str, *, here: bool = True) -> None:
+        """Wake a channel's listeners in every replica; without `here` only in the others.
+
+        A hint: coalesced, may be lost, carries nothing.
+        """
         ...
 
     def listen(self, channel: str, callback: Callable[[], None]) -> Unlisten:

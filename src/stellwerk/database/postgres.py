@@ -101,8 +101,8 @@ class PostgresDatabase:
     def lock(self, name: str, holder: str) -> NamedLock:
         return NamedLock(self, name, holder)
 
-    async def notify(self, channel: str) -> None:
-        self._hints.wake(channel)
+    async def notify(self, channel: str, *, here: bool = True) -> None:
+        self._hints.wake(channel, here=here)
 
     def listen(self, channel: str, callback: Callable[[], None]) -> Callable[[], None]:
         return self._hints.listen(channel, callback)

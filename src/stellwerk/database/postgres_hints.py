@@ -35,6 +35,8 @@ class PostgresHints:
         self._sender = os.urandom(6).hex()
         self._due: set[str] = set()
         self._connection: Any = None
+        self._speaking = asyncio.Lock()
+        """Of who speaks over the connection: it has one word at a time, and the probe speaks too."""
         self._lost = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._something_due = asyncio.Event()
@@ -52,9 +54,10 @@ class PostgresHints:
         """Call back after hints of this process and of others."""
         return self._local.listen(channel, callback)
 
-    def wake(self, channel: str) -> None:
-        """Wake this process now and the others within some milliseconds."""
-        self._local.wake(channel)
+    def wake(self, channel: str, *, here: bool = True) -> None:
+        """Wake this process now, if asked to, and the others within some milliseconds."""
+        if here:
+            self._local.wake(channel)
         self._due.add(channel)
         self._something_due.set()
 
@@ -69,9 +72,10 @@ class PostgresHints:
                 # A lost hint is made up for by the receiver's own looking.
                 continue
             try:
-                for channel in due:
-                    payload = f"{self._sender} {channel}"
-                    await connection.execute("SELECT pg_notify($1, $2)", _CHANNEL, payload)
+                async with self._speaking:
+                    for channel in due:
+                        payload = f"{self._sender} {channel}"
+                        await connection.execute("SELECT pg_notify($1, $2)", _CHANNEL, payload)
             except (*LOST, asyncpg.PostgresError) as error:
                 _log.info("hint was not sent", error=str(error))
                 self._lost.set()
@@ -104,7 +108,8 @@ class PostgresHints:
                 await self._lost.wait()
         except TimeoutError:
             # Also keeps middle boxes from forgetting a silent connection.
-            await connection.execute("SELECT 1")
+            async with self._speaking:
+                await connection.execute("SELECT 1")
 
     def _received(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
         sender, _, channel = payload.partition(" ")

@@ -92,8 +92,9 @@ class SqliteDatabase:
     def lock(self, name: str, holder: str) -> NamedLock:
         return NamedLock(self, name, holder)
 
-    async def notify(self, channel: str) -> None:
-        self._hints.wake(channel)
+    async def notify(self, channel: str, *, here: bool = True) -> None:
+        if here:  # Nobody else can open the data directory.
+            self._hints.wake(channel)
 
     def listen(self, channel: str, callback: Callable[[], None]) -> Callable[[], None]:
         return self._hints.listen(channel, callback)

@@ -15,7 +15,8 @@ Failures. The database refuses: nothing was leased, as far as we know; the choic
 waits as long as it was told. (If the commit was lost in doubt, the acknowledgement deadline frees what
 nobody got.) A holder leaves between choice and commit: its leases are handed back at once. Queues whose
 heads are past their deadline, or whose form is not known yet, are looked at again a little later: the sweep
-is about to remove the cause.
+is about to remove the cause. A queue that was found empty at first and not at the end of the unit has what
+another replica put there meanwhile, or is looking at: it is looked at again as soon as that may be over.
 """
 
 import asyncio
@@ -46,6 +47,8 @@ _LOOK_LIMIT = 512
 """Queues that one pass tries to find somebody for before others get their turn."""
 _DRAW_LIMIT = 20_000
 """Holders that one pass goes through to make rosters: some ten milliseconds."""
+_CROSSED_S = 0.005
+"""Pause before a queue is looked at again in which another replica is at work: as long as a unit takes."""
 _FIRST_PAUSE_S = 0.05
 """After a refusal of the database; doubles up to what the database asks for. Overfull is soon over."""
 
@@ -203,7 +206,6 @@ class Dispatcher:
     ) -> None:
         """Tell the backlog how each queue was left."""
         drained = frozenset(found.drained) if found else frozenset()
-        ended = found is not None and len(found.assignments) < limit
         for queue_key in queue_keys:
             lowest = self._backlog.lowest(queue_key)
             if queue_key in drained:
@@ -212,15 +214,16 @@ class Dispatcher:
                 self._backlog.open(queue_key, lowest)
             elif queue_key in choice.refused:
                 self._backlog.block(queue_key, choice.refused[queue_key])
-            elif ended:
-                self._look_later(queue_key)
-            else:
+            elif len(found.assignments) == limit:
                 self._backlog.open(queue_key, max(lowest, choice.reached.get(queue_key, lowest)))
+            else:
+                self._look_later(queue_key, None if queue_key in found.overdue else _CROSSED_S)
 
-    def _look_later(self, queue_key: str) -> None:
-        """Leave out a queue that has tasks but cannot be leased from, until the sweep has been there."""
+    def _look_later(self, queue_key: str, after_s: float | None = None) -> None:
+        """Leave out a queue that has tasks but cannot be leased from; None: until the sweep was there."""
         self._backlog.drop(queue_key)
-        asyncio.get_running_loop().call_later(self._settings.sweep_s, self.flag, queue_key)
+        pause_s = self._settings.sweep_s if after_s is None else after_s
+        asyncio.get_running_loop().call_later(pause_s, self.flag, queue_key)
 
     async def _hand_over(self, assignments: Iterable[Assignment]) -> None:
         """Deliver to who is still there; the rest goes back into the queue."""

@@ -75,6 +75,8 @@ class LeasedHeads(msgspec.Struct, frozen=True, gc=False):
     """Leased now, in rank order."""
     drained: list[str]
     """Queues that have no ready task left; hand them to `WaitingQueues.drained`."""
+    overdue: frozenset[str] = frozenset()
+    """Queues whose first tasks are past their deadline: they stand until the sweep was there."""
 
 
 def lease_heads(
@@ -117,7 +119,8 @@ def lease_heads(
         yield from _write_leases(leased, now_us)
     ended = [queue_key for queue_key in heads.ended() if queue_key not in heads.overdue]
     assignments = [assignment for _, assignment in leased]
-    return LeasedHeads(assignments, (yield from _drained(ended)) if ended else ended)
+    drained = (yield from _drained(ended)) if ended else ended
+    return LeasedHeads(assignments, drained, frozenset(heads.overdue))
 
 
 def lease_one(task_id: str, holder: Holder, *, now_us: int, ack_deadline_us: int) -> Unit[Assignment | None]:

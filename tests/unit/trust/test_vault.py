@@ -1,4 +1,5 @@
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,27 @@ def test_the_key_is_made_once_and_private(tmp_path: Path) -> None:
     file = tmp_path / "secret.key"
     assert load_key(file) == load_key(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_replicas_that_start_together_agree_on_the_key(tmp_path: Path) -> None:
+    for number in range(50):
+        file = tmp_path / f"{number}.key"
+        with ThreadPoolExecutor(8) as starters:
+            keys = list(starters.map(lambda _, file=file: load_key(file), range(8)))
+        assert len(set(keys)) == 1
+    assert len(list(tmp_path.iterdir())) == 50
+
+
+def test_a_start_that_is_killed_while_it_makes_the_key_does_not_spoil_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("os.fsync", killed)
+        load_key(tmp_path / "secret.key")
+    assert len(load_key(tmp_path / "secret.key")) == 32
 
 
 def test_a_key_that_others_can_read_or_that_is_cut_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Name and version are authenticated with the value: a row that was moved under another name does not open.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -23,16 +24,30 @@ class SecretUnreadable(Exception):
 
 def load_key(file: Path) -> bytes:
     """Read the key, or make it at the first start (mode 0600, durable). Raises KeyUnusable."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _existing_key(file)
-    key = AESGCM.generate_key(KEY_BYTES * 8)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(key)
+    if not file.exists():
+        _make_key(file)
+    return _existing_key(file)
+
+
+def _make_key(file: Path) -> None:
+    """Give a key its name only when it is whole: replicas that start together look at the same name, and one
+    that is killed here must not leave half a key that stops every later start."""
+    new = file.with_name(f"{file.name}.{os.urandom(6).hex()}.new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(AESGCM.generate_key(KEY_BYTES * 8))
         stream.flush()
         os.fsync(stream.fileno())
-    return key
+    try:
+        # A link, because it refuses a name that is taken, where a rename would replace another's key.
+        with contextlib.suppress(FileExistsError):
+            file.hardlink_to(new)
+    finally:
+        new.unlink()
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _existing_key(file: Path) -> bytes:
