@@ -71,6 +71,19 @@ async def test_a_change_here_is_seen_there(here: Fleet, there: Fleet) -> None:
     assert heard == ["a1"] * 4
 
 
+async def test_a_new_instance_or_version_of_a_known_agent_is_known_there_at_once(
+    here: Fleet, there: Fleet
+) -> None:
+    await here.register(ALICE, registration(instance="one", version="1.0.0"))
+    await becomes(lambda: there.get("a1") is not None)
+    await here.register(ALICE, registration(instance="two", version="1.0.0"))
+    await there.heartbeat(ALICE, "a1", "two", load={"cpu_usage": 0.9})
+    await here.register(ALICE, registration(instance="three", version="2.0.0"))
+    view = await there.get_with("a1", version="2.0.0")
+    assert view is not None and {one.version for one in view.versions} == {"1.0.0", "2.0.0"}
+    assert (await there.get_with("a1", version="3.0.0")) is not None
+
+
 async def test_an_agent_that_just_joined_here_can_report_there_at_once(here: Fleet, there: Fleet) -> None:
     await here.register(ALICE, registration())
     view = await there.get_fresh("a1")

@@ -157,7 +157,7 @@ class Fleet:
         another is not its to change. Raises UnknownAgent, OwnedByAnother, DatabaseUnavailable (only where
         something had to be committed).
         """
-        view = self._registry.get(group) or await self.get_fresh(group)
+        view = await self.get_with(group, instance=instance)
         if view is None:
             raise UnknownAgent(group)
         if principal.id != view.owner and not principal.may(Scope.FLEET_ADMIN):
@@ -195,7 +195,7 @@ class Fleet:
 
         `through` as for `heartbeat`. Raises UnknownAgent, OwnedByAnother.
         """
-        view = self._registry.get(group) or await self.get_fresh(group)
+        view = await self.get_with(group, instance=instance)
         if view is None:
             raise UnknownAgent(group)
         if principal.id != view.owner and not principal.may(Scope.FLEET_ADMIN):
@@ -233,6 +233,25 @@ class Fleet:
     def get(self, group: str) -> AgentView | None:
         """Look a group up in memory."""
         return self._registry.get(group)
+
+    async def get_with(
+        self, group: str, *, instance: str | None = None, version: str | None = None
+    ) -> AgentView | None:
+        """Look a group up in memory, and where replicas share the database also there if memory lacks the
+        group, or the instance or version of it that is meant: it may just have joined elsewhere.
+
+        Raises DatabaseUnavailable.
+        """
+        view = self._registry.get(group)
+        if view is None:
+            return await self.get_fresh(group)
+        known = (instance is None or view.instance(instance) is not None) and (
+            version is None or any(one.version == version for one in view.versions)
+        )
+        if not known and self._shared:
+            await self._following.reread([group])
+            view = self._registry.get(group)
+        return view
 
     async def get_fresh(self, group: str) -> AgentView | None:
         """Look a group up in memory, and where replicas share the database also there: it may just have

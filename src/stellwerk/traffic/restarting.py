@@ -164,7 +164,7 @@ class Restarting:
         return found
 
     async def _view(self, principal: Principal, group: str, version: str | None) -> AgentView:
-        view = await self._fleet.get_fresh(group)
+        view = await self._fleet.get_with(group, version=version)
         if view is None:
             raise UnknownAgent(group)
         if version is not None and all(one.version != version for one in view.versions):

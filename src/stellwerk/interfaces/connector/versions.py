@@ -59,11 +59,11 @@ class VersionRoutes(Routes):
         return _tagged(body, tag_of(view.versions))
 
     async def get_version(self, call: Call[None, None]) -> Answer:
-        view = await self._view(call.path["id"])
+        view = await self._view(call.path["id"], call.path["version"])
         return rendering.version_detail(view, self._standing(view, call.path["version"]))
 
     async def remove_version(self, call: Call[None, wire.RemoveQuery]) -> Answer:
-        view = await self._view(call.path["id"])
+        view = await self._view(call.path["id"], call.path["version"])
         one = self._standing(view, call.path["version"])
         if one.share_percent > 0 and not call.query.force:
             text = (
@@ -74,7 +74,7 @@ class VersionRoutes(Routes):
         return wire.VersionRemoved(id=view.group, version=one.version)
 
     async def set_weight(self, call: Call[wire.SetWeight, None]) -> Answer:
-        view = await self._view(call.path["id"])
+        view = await self._view(call.path["id"], call.path["version"])
         version = self._standing(view, call.path["version"]).version
         weight = weight_of(call.body.weight)
         done = await self._fleet.set_weights(acting(call), view.group, {version: weight}, _expected(call))
@@ -111,8 +111,8 @@ class VersionRoutes(Routes):
             raise Problem.conflict(text, "version_is_the_agents")
         return wire.VersionKept(previous_version=call.body.version)
 
-    async def _view(self, group: str) -> AgentView:
-        view = await self._fleet.get_fresh(group)
+    async def _view(self, group: str, version: str | None = None) -> AgentView:
+        view = await self._fleet.get_with(group, version=version)
         if view is None:
             raise UnknownAgent(group)
         return view

@@ -84,7 +84,7 @@ class AgentSockets:
             raise Problem.unavailable("The server stops", 1.0)
         query = read_query(scope["query_string"])
         fleet, work = self._ends.fleet, self._ends.work
-        view = fleet.get(agent_id) or await fleet.get_fresh(agent_id)
+        view = await fleet.get_with(agent_id, instance=query.instance_id)
         if view is None:
             raise UnknownAgent(agent_id)
         check_owner(view, principal)

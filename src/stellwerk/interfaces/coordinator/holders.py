@@ -16,7 +16,7 @@ MOST_TASKS = 10_000
 
 async def speaker(fleet: Fleet, principal: Principal, group: str, instance: str | None) -> Holder:
     """Return the holder that the principal speaks for. Raises UnknownAgent, OwnedByAnother."""
-    view = fleet.get(group) or await fleet.get_fresh(group)
+    view = await fleet.get_with(group, instance=instance)
     if view is None:
         raise UnknownAgent(group)
     check_owner(view, principal)
