@@ -4,6 +4,7 @@ Its requests are sent as they are written; the application is the guestbook, who
 small image in place of the published ones.
 """
 
+import asyncio
 import json
 import re
 import shlex
@@ -89,10 +90,24 @@ async def walk_through(shop: Shop) -> None:
     up = await send("Deploy services")
     assert up.status == 200, up
     assert up.body.items() >= examples["Deploy services"].answer.items()
+    await _see_health(shop, send, "healthy")
     await _update_parameters(shop, send)
     await _fail(shop, send, examples["A deployment that fails"].answer)
     events = await send("Monitor events")
     assert len(events.body) == 10
+
+
+async def _see_health(shop: Shop, send: Any, status: str) -> None:
+    """Wait until the health of the frontend is so: it is watched, and told a moment later."""
+    async with asyncio.timeout(60):
+        while True:
+            answer = await send("Get service health")
+            found = {one["name"]: one for one in answer.body["services"]}
+            assert {"name", "namespace", "status", "lastChecked"} <= found["frontend"].keys()
+            assert found["frontend"]["namespace"] == "default"
+            if found["frontend"]["status"] == status and found["redis-master"]["status"] == "healthy":
+                return
+            await asyncio.sleep(0.1)
 
 
 async def _update_parameters(shop: Shop, send: Any) -> None:
@@ -120,6 +135,7 @@ async def _fail(shop: Shop, send: Any, documented: Any) -> None:
         "message": documented["message"],
     }
     assert failed.body["details"].items() >= documented["details"].items()
+    await _see_health(shop, send, "unhealthy")
     for title in ("Query error events", "Get error events", "Filter by resource"):
         events = (await send(title)).body
         told = [one for one in events if one.get("resourceKey") == documented["details"]["resource"]]

@@ -19,6 +19,7 @@ from stellwerk.release.operations.sealing import Sealer
 from stellwerk.release.operations.service import Operations
 from stellwerk.release.operations.settling import Settling
 from stellwerk.release.operations.tools import Tools
+from stellwerk.release.overriding import Overrides
 from stellwerk.release.parameters.cluster_store import ClusterStore
 from stellwerk.release.parameters.definition import Resource
 from stellwerk.release.parameters.restoring import Restorer
@@ -91,6 +92,7 @@ async def start_releasing(
         parameters,
         operations,
         cluster,
+        overrides=Overrides(database, journal, tools.sealer, clock),
         secret_key=hashing,
         renderer=JinjaRenderer(extensions.filters),
         callbacks=extensions.callbacks,

@@ -16,6 +16,7 @@ from stellwerk.release.clusters.errors import ClusterError
 from stellwerk.release.inventory import Inventory
 from stellwerk.release.operations.record import Operation, OperationKind, Options, Prepared, Request
 from stellwerk.release.operations.service import Operations
+from stellwerk.release.overriding import Overrides
 from stellwerk.release.ownership import Identity
 from stellwerk.release.parameters.model import DEFAULT_INSTANCE, UnknownInstance
 from stellwerk.release.parameters.service import Parameters, checked_instance
@@ -55,6 +56,7 @@ class Deployer:
         operations: Operations,
         cluster: Cluster,
         *,
+        overrides: Overrides,
         secret_key: bytes,
         renderer: Renderer | None = None,
         callbacks: Callbacks | None = None,
@@ -66,6 +68,7 @@ class Deployer:
         self.parameters = parameters
         self.operations = operations
         self.cluster = cluster
+        self.overrides = overrides
         self._secret_key = secret_key
         self._renderer = renderer
         self._callbacks = callbacks or Callbacks()
@@ -94,7 +97,7 @@ class Deployer:
         return await self.operations.preview(request, prepared)
 
     async def basis(self, instance: str = DEFAULT_INSTANCE, *, blind: bool = False) -> Basis:
-        """Read what is rendered, and with what. Raises UnknownInstance, InvalidInstance.
+        """Read what is rendered, and with what. Raises UnknownInstance, InvalidInstance, Unreadable.
 
         `blind`: where the cluster gives no answer soon, what it last said is enough.
         """
@@ -102,7 +105,15 @@ class Deployer:
         application = await self.source.read()
         info = await (self._glance() if blind else self._ask())
         spec = await self._spec(identity)
-        return Basis(application, spec, instance, info, self._secret_key, renderer=self._renderer)
+        return Basis(
+            application,
+            spec,
+            instance,
+            info,
+            self._secret_key,
+            tuple(await self.overrides.list(identity)),
+            self._renderer,
+        )
 
     async def _ask(self) -> ClusterInfo:
         self._known = await ask(self.cluster)

@@ -17,6 +17,7 @@ from stellwerk.release.clusters.errors import ClusterUnavailable, Conflict, NotS
 from stellwerk.release.environment import UnknownWorkload
 from stellwerk.release.fault import Fault
 from stellwerk.release.inventory import InventoryUnreadable
+from stellwerk.release.manifests import UnfitOverride, UnknownManifest
 from stellwerk.release.operations.record import Busy, UnknownOperation, UnknownRevision, Unreadable
 from stellwerk.release.parameters.model import (
     InstanceExists,
@@ -97,6 +98,8 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     NothingDescribed: lambda error: invalid(str(error), code="no_manifests"),
     Faulty: _faulty,
     RequirementsNotMet: _not_met,
+    UnknownManifest: lambda error: not_found(str(error)),
+    UnfitOverride: lambda error: invalid(str(error)),
     UnknownWorkload: lambda error: not_found(str(error)),
     InvalidInstance: lambda error: invalid(str(error), code="invalid_name"),
     UnknownInstance: lambda error: not_found(str(error)),

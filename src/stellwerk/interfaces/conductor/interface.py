@@ -18,6 +18,7 @@ from stellwerk.interfaces.conductor.errors import Refusal, refuse, render_proble
 from stellwerk.interfaces.conductor.events import EventRoutes
 from stellwerk.interfaces.conductor.health import DatabaseCheck, HealthRoutes
 from stellwerk.interfaces.conductor.instances import InstanceRoutes
+from stellwerk.interfaces.conductor.manifests import ManifestRoutes
 from stellwerk.interfaces.conductor.operations import OperationRoutes
 from stellwerk.interfaces.conductor.own import Route, own_operations, owned_with
 from stellwerk.interfaces.conductor.parameters import ParameterRoutes
@@ -27,6 +28,7 @@ from stellwerk.interfaces.conductor.watching import WatchRoutes
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
 from stellwerk.release.deploying import Deployer
+from stellwerk.release.manifests import Manifests
 from stellwerk.release.watching.service import Watching
 from stellwerk.settings import ConductorSettings
 
@@ -87,6 +89,7 @@ def build(
         *OperationRoutes(deployer).operations(),
         *ReleaseRoutes(deployer).operations(),
         *ServiceRoutes(deployer).operations(),
+        *ManifestRoutes(Manifests(deployer)).operations(),
         *parameters.operations(),
         *InstanceRoutes(deployer, parameters, namespace).operations(),
         *WatchRoutes(deployer, watching).operations(),

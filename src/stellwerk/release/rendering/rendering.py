@@ -39,6 +39,11 @@ class Override:
     service: str
 
 
+def named_after(key: str) -> str:
+    """Return what an override is called where its objects and faults name their file."""
+    return f"override of {key}"
+
+
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """What the named services want, in the order of services and files, and what could not be rendered."""
@@ -118,7 +123,7 @@ class _Run:
     def overridden(self, found: list[_Found], overrides: Sequence[Override]) -> list[_Found]:
         """Put overrides in the place of the objects that they are for."""
         for override in overrides:
-            source = Source(f"override of {override.key}", override.text, self._application.files)
+            source = Source(named_after(override.key), override.text, self._application.files)
             objects = list(self._objects(override.service, source, self._values(override.service)))
             if objects:
                 found = [one for one in found if str(self._key(one)) != override.key] + objects
