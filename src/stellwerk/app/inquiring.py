@@ -1,6 +1,7 @@
 """Investigations and remedies: their parts, and what each needs of the others."""
 
 import contextlib
+import hmac
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -83,17 +84,24 @@ async def start_inquiry(
     settings: Settings,
     *,
     clock: Clock,
+    key: bytes,
     neighbours: Neighbours,
     detective: Detective | None = None,
 ) -> Inquiry:
-    """Make and start it. Raises CannotStart."""
+    """Make and start it; `key` is that of the secrets at rest. Raises CannotStart."""
     # One process alone has the embedded database: after a kill it takes its own locks back at once.
     holder = "here" if database.engine == "sqlite" else uuid.uuid4().hex
     ours, releasing = settings.inquiry, neighbours.releasing
     workflows = Catalogue(database, journal, clock, workflows=_workflows(ours))
     chooser = Chooser(database, workflows, releasing.deployer, clock)
     tools = Tools(
-        releasing.cluster, detective or Deduction(), chooser, budget_of(ours), database, journal, clock
+        releasing.cluster,
+        detective or Deduction(_sealing(key)),
+        chooser,
+        budget_of(ours),
+        database,
+        journal,
+        clock,
     )
     investigations = Investigations(tools, ours, holder=holder)
     remedies = Remedies(
@@ -122,6 +130,11 @@ async def start_inquiry(
         await subject.start()
         starting.push_async_callback(subject.stop)
     return Inquiry(investigations, workflows, remedies, retention, automatic)
+
+
+def _sealing(key: bytes) -> bytes:
+    """Make a key for the hashes of Secrets' values, so that what leaks of it tells nothing of another."""
+    return hmac.digest(key, b"stellwerk.inquiry.secrets", "sha256")
 
 
 def budget_of(settings: InquirySettings) -> Budget:

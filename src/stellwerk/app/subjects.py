@@ -130,6 +130,7 @@ async def start_subjects(
         journal,
         settings,
         clock=clock,
+        key=key,
         neighbours=neighbours,
         detective=extensions.detective,
     )

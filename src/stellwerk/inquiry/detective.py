@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from stellwerk.clock import Clock
-from stellwerk.inquiry.model import Budget, Bundle, Conclusion, Outcome, Target
+from stellwerk.inquiry.model import Budget, Bundle, Conclusion, Target
 from stellwerk.release.clusters.cluster import Cluster
 
 Progress = Callable[[str], None]
@@ -27,23 +27,3 @@ class Detective(Protocol):
     def conclude(self, bundle: Bundle) -> Conclusion:
         """Draw the conclusion: pure, the same from the same bundle, and quick (it runs in a thread)."""
         ...
-
-
-class Blind:
-    """Looks at nothing, so that every investigation is inconclusive."""
-
-    async def collect(
-        self, cluster: Cluster, target: Target, *, budget: Budget, clock: Clock, progress: Progress
-    ) -> Bundle:
-        """Collect nothing. Raises ClusterUnavailable, NotSelected."""
-        await cluster.version()
-        return Bundle(target=target, at=clock.now_us())
-
-    def conclude(self, bundle: Bundle) -> Conclusion:
-        """Conclude nothing."""
-        return Conclusion(
-            outcome=Outcome.INCONCLUSIVE,
-            summary="Nothing was looked at, so nothing is known about the cause.",
-            confidence=0.0,
-            missing=("what the cluster says",),
-        )

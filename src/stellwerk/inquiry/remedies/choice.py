@@ -42,3 +42,6 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     choice: Choice | None = None
     alternatives: tuple[Alternative, ...] = ()
     checked: tuple[Checked, ...] = ()
+    release: int | None = None
+    """The release of ours that introduced the cause, if one did."""
+    released_by: str = ""

@@ -1,6 +1,9 @@
 """Choosing a remedy: reads what must be known of the target, then applies the rule."""
 
+import contextlib
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database
@@ -19,7 +22,7 @@ from stellwerk.release.clusters.kinds import Kind
 from stellwerk.release.deploying import Deployer
 from stellwerk.release.kinship import made_by
 from stellwerk.release.objects import Body
-from stellwerk.release.operations.record import OperationState, Release
+from stellwerk.release.operations.record import Operation, OperationState, Release, UnknownOperation
 
 HISTORY = 200
 SLACK_US = MICROSECONDS
@@ -38,7 +41,9 @@ class Chooser:
 
     async def choose(self, conclusion: Conclusion) -> Chosen:
         """Return what fits, if anything does."""
-        return select(conclusion, await self.circumstances(conclusion), await self._catalogue.list())
+        at = await self.circumstances(conclusion)
+        chosen = select(conclusion, at, await self._catalogue.list())
+        return replace(chosen, release=at.release, released_by=at.released_by)
 
     async def circumstances(self, conclusion: Conclusion) -> Circumstances:
         """Read what the rule wants to know beside the cause."""
@@ -46,47 +51,61 @@ class Chooser:
         target = conclusion.remediation_target
         if target is None:
             return Circumstances(now_us=now_us)
-        try:
-            holds = await self._holds(conclusion, target)
-        except ClusterError:
-            holds = frozenset()
+        holds: set[Precondition] = set()
+        brought: Release | None = None
+        with contextlib.suppress(ClusterError):
+            live = await self._deployer.cluster.get(key_of(target))
+            holds = await self._of_cluster(conclusion, target, live)
+            owned = await owner(self._deployer, target, live)
+            releases = [] if owned is None else await self._releases(owned)
+            holds.add("not_managed" if owned is None else "managed")
+            if any(one.result is OperationState.SUCCEEDED for one in releases[1:]):
+                holds.add("earlier_release")
+            brought = await self._brought(releases, conclusion.introduced_by)
+            if brought is not None and brought is releases[0]:
+                holds.add("introduced_by_release")
         past = await self._database.read(lambda: store.tried(conclusion.cause, HISTORY))
-        return Circumstances(holds, tries_of(past, target, now_us), now_us)
+        tries = tries_of(past, target, now_us)
+        if brought is None:
+            return Circumstances(frozenset(holds), tries, now_us)
+        return Circumstances(frozenset(holds), tries, now_us, brought.revision, brought.by)
 
-    async def _holds(self, conclusion: Conclusion, target: ObjectRef) -> frozenset[Precondition]:
-        live = await self._deployer.cluster.get(key_of(target))
+    async def _of_cluster(
+        self, conclusion: Conclusion, target: ObjectRef, live: Body | None
+    ) -> set[Precondition]:
         holds: set[Precondition] = {"missing" if live is None else "present"}
         if not conclusion.detected_labels.get("gitOpsManaged"):
             holds.add("not_gitops")
         if conclusion.facts.get("regression"):
             holds.add("regression")
-        owned = await owner(self._deployer, target, live)
-        if owned is None:
-            holds.add("not_managed")
-            if live is not None and target.kind == "Deployment" and await self._has_earlier(live):
-                holds.add("earlier_revision")
-        else:
-            holds |= {"managed", *await self._of_releases(owned, conclusion.introduced_by)}
-        return frozenset(holds)
-
-    async def _of_releases(self, owned: Owned, change: Change | None) -> set[Precondition]:
-        """Tell whether there is a release to go back to, and whether the newest one brought the change."""
-        identity = self._deployer.identity(owned.instance)
-        releases = await self._deployer.operations.releases(identity)
-        holds: set[Precondition] = set()
-        if any(one.result is OperationState.SUCCEEDED for one in releases[1:]):
-            holds.add("earlier_release")
-        if change is not None and releases and await self._brought(releases[0], change):
-            holds.add("introduced_by_release")
+        if live is not None and target.kind == "Deployment" and await self._has_earlier(live):
+            holds.add("earlier_revision")
         return holds
 
-    async def _brought(self, newest: Release, change: Change) -> bool:
-        if change.release is not None:
-            return change.release == newest.revision
-        operation = await self._deployer.operations.get(newest.operation)
-        begun = operation.started_at or operation.requested_at
-        # The cluster's instants are whole seconds.
-        return begun - SLACK_US <= change.at <= newest.at + SLACK_US
+    async def _releases(self, owned: Owned) -> Sequence[Release]:
+        return await self._deployer.operations.releases(self._deployer.identity(owned.instance))
+
+    async def _brought(self, releases: Sequence[Release], change: Change | None) -> Release | None:
+        """Return the release that brought a change: the one whose operation ran when it was made."""
+        if change is None:
+            return None
+        for one in releases:
+            if change.release is not None:
+                if change.release == one.revision:
+                    return one
+                continue
+            operation = await self._operation(one)
+            begun = one.at if operation is None else operation.started_at or operation.requested_at
+            # The cluster's instants are whole seconds.
+            if begun - SLACK_US <= change.at <= one.at + SLACK_US:
+                return one
+        return None
+
+    async def _operation(self, release: Release) -> Operation | None:
+        try:
+            return await self._deployer.operations.get(release.operation)
+        except UnknownOperation:
+            return None
 
     async def _has_earlier(self, live: Body) -> bool:
         namespace = live["metadata"].get("namespace")

@@ -29,6 +29,9 @@ class Circumstances:
     tries: Mapping[str, Tries] = field(default_factory=dict)
     """By workflow."""
     now_us: int = 0
+    release: int | None = None
+    """The release of ours that introduced the cause, if one did."""
+    released_by: str = ""
 
 
 _WHY: Mapping[Precondition, str] = {

@@ -148,6 +148,10 @@ class Run:
         if conclusion.outcome is Outcome.NO_WORKFLOW:
             self.say("Choosing a remedy")
             chosen = await self._tools.chooser.choose(conclusion)
+        change = conclusion.introduced_by
+        if change is not None and chosen.release is not None:
+            known = replace(change, release=chosen.release, by=change.by or chosen.released_by)
+            conclusion = replace(conclusion, introduced_by=known)
         if chosen.choice is not None:
             conclusion = replace(conclusion, outcome=Outcome.WORKFLOW_SELECTED)
         self.say("Done")
