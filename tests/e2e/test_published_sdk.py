@@ -18,7 +18,7 @@ from e2e.published.environment import NotInstalled, sdk_python
 from e2e.published.nodes import SdkNode
 from support.talking import Answer, talk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300, func_only=True)]
 
 ENDED = ("succeeded", "failed", "cancelled", "timeout")
 DOCUMENTED = ["-X", "POST", "-d", '{"input": {"name": "ada"}}']

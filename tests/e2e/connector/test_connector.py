@@ -21,7 +21,7 @@ from e2e.published.nodes import SdkNode
 from stellwerk.cli.main import app
 from support.talking import Answer, talk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180, func_only=True)]
 
 HERE = Path(__file__).parent
 TOKEN = "t0ken of the pipeline"

@@ -1,8 +1,10 @@
 """An environment with the published SDK and what it asks for, none of which the product has.
 
-It is made once for a lock file, beside the product's own environment, and found again afterwards.
+It is made once for a lock file, beside the product's own environment, and found again afterwards. Test runs
+beside one another wait for the one that makes it.
 """
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -24,11 +26,15 @@ def sdk_python() -> Path:
     home = Path(sys.prefix) / f"published-sdk-{digest}"
     python = home / "bin" / "python"
     done = home / "installed"
-    if not done.exists():
-        shutil.rmtree(home, ignore_errors=True)
-        venv.create(home, with_pip=False, symlinks=True)
-        _install(python)
-        done.touch()
+    if done.exists():
+        return python
+    with home.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(home, ignore_errors=True)
+            venv.create(home, with_pip=False, symlinks=True)
+            _install(python)
+            done.touch()
     return python
 
 
