@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from stellwerk.http.problem import Problem
+from stellwerk.http.texts import END
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -18,7 +19,7 @@ _SCHEMA = {
     "description": "RFC 3339; without an offset it is UTC.",
     "pattern": r"^(19|20)[0-9]{2}-"
     r"((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
-    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])?$",
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])?" + END,
     "examples": ["2026-11-21T21:43:43.666595+00:00"],
 }
 

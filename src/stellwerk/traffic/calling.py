@@ -236,7 +236,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except work_refusals.QueueFull as full:
-        raise refusals.QueueFull(str(full)) from full
+        raise refusals.QueueFull(str(full), full.retry_after_s) from full
     except work_refusals.IdempotencyConflict as conflict:
         raise refusals.KeyConflict(str(conflict)) from conflict
     except (work_refusals.InvalidTask, work_refusals.InvalidPriority) as invalid:

@@ -58,6 +58,10 @@ class Overloaded(TrafficRefused):
 class QueueFull(TrafficRefused):
     """As many executions wait as may. Temporary."""
 
+    def __init__(self, detail: str, retry_after_s: float) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
 
 class InvalidCall(TrafficRefused):
     """The call contradicts itself, or is past a limit."""

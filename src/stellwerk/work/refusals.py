@@ -25,16 +25,23 @@ class IdempotencyConflict(WorkRefused):
         self.key = key
 
 
-class QueueFull(WorkRefused):
-    """As many tasks wait as may. Temporary."""
+class Crowded(WorkRefused):
+    """There is no room for another waiting task. Temporary."""
+
+    retry_after_s = 5.0
+    """A full queue empties in seconds, not at once."""
+
+
+class QueueFull(Crowded):
+    """As many tasks wait as may."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The queue is full: {limit} tasks are waiting. Try again later")
         self.limit = limit
 
 
-class TooManyForms(WorkRefused):
-    """As many distinct requirement forms are in use as may be. Temporary."""
+class TooManyForms(Crowded):
+    """As many distinct requirement forms are in use as may be."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"Waiting tasks already use {limit} distinct sets of requirements")

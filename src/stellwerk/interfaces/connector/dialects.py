@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from stellwerk.http.operation import Call, Check
 from stellwerk.http.problem import Problem
+from stellwerk.http.texts import PRINTABLE
 from stellwerk.interfaces.connector.errors import unauthorized
 from stellwerk.trust.connectors.capabilities import Capability, may_read, subject_of
 from stellwerk.trust.connectors.tokens import Connector
@@ -20,7 +21,7 @@ from stellwerk.trust.scopes import Scope
 ANY_TOKEN = "any"  # noqa: S105 - what the description says of routes that need no capability
 COMMAND_ID, COMMAND_SOURCE = b"x-command-id", b"x-command-source"
 LONGEST_COMMAND = 200
-_COMMAND = {"type": "string", "maxLength": LONGEST_COMMAND, "pattern": "^[ -~]*$"}
+_COMMAND = {"type": "string", "maxLength": LONGEST_COMMAND, "pattern": PRINTABLE}
 COMMANDS: Mapping[str, Any] = {
     "X-Command-ID": {**_COMMAND, "description": "What the caller calls this change; kept in the journal."},
     "X-Command-Source": {**_COMMAND, "description": "Who gave the command; kept with its id."},

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from stellwerk.http.instants import Timestamp
+from stellwerk.http.texts import NAMED
 from stellwerk.trust.connectors.capabilities import READ_ONLY, SUBJECTS, Capability
 
 WEIGHT_SCHEMA: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 10_000}
@@ -298,7 +299,7 @@ class Restarts(Wire):
 class NewToken(Wire, forbid_unknown_fields=True):
     """A token to create; it cannot have rights over agents that its creator does not have."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=NAMED)]
     capabilities: Annotated[list[CapabilityName], Meta(min_length=1, max_length=50)]
     agents: (
         Annotated[

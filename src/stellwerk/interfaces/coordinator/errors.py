@@ -30,8 +30,6 @@ from stellwerk.work.refusals import (
     UnknownTask,
 )
 
-RETRY_AFTER_S = 5.0
-"""A full queue empties in seconds, not at once."""
 AGENT_NOT_FOUND = "Agent not found"
 TASK_NOT_FOUND = "Task not found"
 
@@ -63,8 +61,8 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     InvalidTask: lambda error: Problem.invalid(str(error)),
     InvalidCursor: lambda _: Problem.not_found("Unknown cursor", "unknown_cursor"),
     IdempotencyConflict: lambda error: Problem.conflict(str(error), "idempotency_conflict"),
-    QueueFull: lambda error: Problem.unavailable(str(error), RETRY_AFTER_S),
-    TooManyForms: lambda error: Problem.unavailable(str(error), RETRY_AFTER_S),
+    QueueFull: lambda error: Problem.unavailable(str(error), error.retry_after_s),
+    TooManyForms: lambda error: Problem.unavailable(str(error), error.retry_after_s),
     TooLarge: lambda error: Problem(413, "too_large", str(error)),
     LeaseLost: lambda error: Problem.conflict(str(error), "lease_lost"),
     ConflictingResult: lambda error: Problem.conflict(str(error), "conflicting_result"),

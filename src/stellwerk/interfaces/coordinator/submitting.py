@@ -8,6 +8,7 @@ import msgspec
 from stellwerk.http.instants import microseconds_or_none
 from stellwerk.http.operation import Call
 from stellwerk.http.problem import Problem
+from stellwerk.http.texts import NAMED
 from stellwerk.interfaces.coordinator.wire import tasks as wire
 from stellwerk.trust.vault.references import check_references
 from stellwerk.work.priority import check_priority, priority_named
@@ -17,11 +18,10 @@ from stellwerk.work.task import Submission
 T = TypeVar("T")
 
 KEY_HEADER_LENGTH = 253
-KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"
 KEY_HEADER = {
     "type": "string",
     "maxLength": KEY_HEADER_LENGTH,
-    "pattern": KEY_PATTERN,
+    "pattern": NAMED,
     "description": "Makes repetitions of this submission one task.",
 }
 NORMAL = "normal"
@@ -93,7 +93,7 @@ def _idempotency_key(call: Call[wire.SubmitTask, None]) -> str | None:
     if call.body.idempotency_key not in (None, header):
         detail = "The header Idempotency-Key and the field idempotency_key differ"
         raise Problem.conflict(detail, "idempotency_conflict")
-    if len(header) > KEY_HEADER_LENGTH or re.fullmatch(KEY_PATTERN, header) is None:
+    if len(header) > KEY_HEADER_LENGTH or re.fullmatch(NAMED, header) is None:
         raise Problem.invalid(f"Idempotency-Key has 1 to {KEY_HEADER_LENGTH} printable characters")
     return header
 

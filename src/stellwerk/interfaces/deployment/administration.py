@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from stellwerk.http.operation import JSON, Answer, Call, Operation, Raw
+from stellwerk.http.texts import whole
 from stellwerk.interfaces.deployment import rendering
 from stellwerk.interfaces.deployment.wire import administration as wire
 from stellwerk.interfaces.deployment.words import stamp
@@ -41,7 +42,7 @@ class AdministrationRoutes:
                         "Revoke a registration token that was not used", scope=Scope.FLEET_ADMIN),
             self._route("PUT", SECRETS + "/{name}", self.set_secret, wire.SecretSet,
                         "Set a secret", takes=wire.NewSecret, refuses=(409,), misses=False,
-                        path_schemas={"name": {"type": "string", "pattern": f"^{NAME.pattern}$"}}),
+                        path_schemas={"name": {"type": "string", "pattern": whole(NAME.pattern)}}),
             self._route("GET", SECRETS, self.list_secrets, list[wire.ShownSecret], "List secrets"),
             self._route("DELETE", SECRETS + "/{name}", self.delete_secret, wire.SecretDeleted,
                         "Remove a secret; tasks that refer to it fail"),

@@ -38,9 +38,6 @@ from stellwerk.work.refusals import (
 )
 from stellwerk.work.states import FINISHED
 
-RETRY_AFTER_S = 5.0
-"""A full queue empties in seconds, not at once."""
-
 
 class Fault(msgspec.Struct):
     code: str
@@ -98,8 +95,8 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     InvalidTask: lambda error: Problem.invalid(str(error)),
     InvalidCursor: lambda _: Problem.not_found("Unknown cursor", "cursor.unknown"),
     IdempotencyConflict: lambda error: Problem.conflict(str(error), "task.idempotency_conflict"),
-    QueueFull: lambda error: Problem.unavailable(str(error), RETRY_AFTER_S),
-    TooManyForms: lambda error: Problem.unavailable(str(error), RETRY_AFTER_S),
+    QueueFull: lambda error: Problem.unavailable(str(error), error.retry_after_s),
+    TooManyForms: lambda error: Problem.unavailable(str(error), error.retry_after_s),
     TooLarge: lambda error: Problem(413, "too_large", str(error)),
     LeaseLost: lambda error: Problem.conflict(str(error), "task.stale_attempt"),
     ConflictingResult: lambda error: Problem.conflict(str(error), "task.already_completed"),

@@ -6,9 +6,10 @@ from typing import Any
 
 from stellwerk.http.operation import Call
 from stellwerk.http.problem import Problem
+from stellwerk.http.texts import PRINTABLE
 
 LONGEST = 200
-TEXT = {"type": "string", "maxLength": LONGEST, "pattern": "^[ -~]*$"}
+TEXT = {"type": "string", "maxLength": LONGEST, "pattern": PRINTABLE}
 HEADERS: Mapping[str, Any] = {
     "X-Run-ID": {**TEXT, "description": "The run that the call belongs to; without one it begins a run."},
     "X-Parent-Execution-ID": {**TEXT, "description": "The execution that calls."},

@@ -11,14 +11,13 @@ from typing import Any
 import msgspec
 
 from stellwerk.fleet.errors import InvalidId, InvalidRegistration, OwnedByAnother, UnknownAgent
-from stellwerk.http.problem import Problem, Rendered
+from stellwerk.http.problem import Problem, Rendered, whole_seconds
 from stellwerk.traffic import refusals
 from stellwerk.traffic.memory import MemoryFull
 
 UNAVAILABLE = "node_unavailable"
 RETRY_AFTER_S = 2
 """A node that comes back is heard within a heartbeat."""
-QUEUE_RETRY_AFTER_S = 5
 CATEGORIES = {
     "unauthenticated": "unauthorized",
     "invalid": "invalid_request",
@@ -50,7 +49,7 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
         429, "concurrency_limit", str(error), {"retry-after": str(error.retry_after_s)}
     ),
     refusals.QueueFull: lambda error: Problem(
-        503, "queue_full", str(error), {"retry-after": str(QUEUE_RETRY_AFTER_S)}
+        503, "queue_full", str(error), {"retry-after": whole_seconds(error.retry_after_s)}
     ),
     refusals.InvalidCall: lambda error: Problem.invalid(str(error)),
     refusals.KeyConflict: lambda error: Problem.conflict(str(error), "idempotency_conflict"),

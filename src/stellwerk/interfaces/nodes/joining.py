@@ -23,8 +23,7 @@ def registration_of(body: RegisterNode, known: AgentView | None, settings: Traff
     A process that was active stays so when it registers again; any other waits for its first ready heartbeat,
     because agents register before they listen.
     """
-    # A pattern lets one line end pass.
-    base_url = body.base_url.rstrip().rstrip("/")
+    base_url = body.base_url.rstrip("/")
     version = body.version or DEFAULT_VERSION
     instance = body.instance_id or derived_instance(version, base_url)
     before = None if known is None else known.instance(instance)

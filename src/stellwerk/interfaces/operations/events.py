@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from stellwerk.http.instants import MomentText, Timestamp, iso, microseconds_of
 from stellwerk.http.operation import Answer, Call, Operation, Streaming
+from stellwerk.http.texts import PLAIN
 from stellwerk.journal.event import Dropped, EventFilter, Recorded
 from stellwerk.journal.position import to_cursor
 from stellwerk.journal.service import Journal
@@ -26,7 +27,7 @@ KEEP_ALIVE_S = 15.0
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID = {"type": "string", "maxLength": 1000, "description": "Resumes behind this event."}
 
-Text = Annotated[str, Meta(max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, Meta(max_length=300, pattern=PLAIN)]
 Cursor = Annotated[
     str,
     Meta(max_length=1000, description="Opaque: `next` of a page, or `cursor` of an event."),

@@ -8,6 +8,7 @@ from msgspec import Meta
 from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.http.instants import iso, iso_or_none
 from stellwerk.http.operation import Answer, Call, Operation
+from stellwerk.http.texts import NAMED
 from stellwerk.trust.keys import NAME_LIMIT, Key
 from stellwerk.trust.scopes import Scope
 from stellwerk.trust.service import Keys
@@ -18,7 +19,7 @@ TEN_YEARS_S = 315_360_000.0
 class NewKey(msgspec.Struct, kw_only=True):
     """A key to create; it cannot have scopes that its creator does not have."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=r"^[!-~]([ -~]*[!-~])?$")]
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT, pattern=NAMED)]
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=50)]
     expires_in_s: Annotated[float, Meta(gt=1.0, le=TEN_YEARS_S)] | None = None
 

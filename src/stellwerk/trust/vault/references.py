@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from stellwerk.trust.vault.service import NAME
 
 PREFIX = "secret:"
-PATTERN = f"^{PREFIX}{NAME.pattern}$"
+PATTERN = rf"^{PREFIX}{NAME.pattern}(?!\n)$"
+"""For descriptions, where `$` alone lets one line end pass for some readers."""
 
 
 class InvalidReference(Exception):

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[^\x00-\x1f\x7f]*$")]
+from stellwerk.http.texts import PLAIN
+
+Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=PLAIN)]
 Text = Annotated[str, Meta(max_length=1_000)]
 Instance = Annotated[str, Meta(min_length=1, max_length=63)]
 Object = dict[str, Any]

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from stellwerk.http.instants import Timestamp
 from stellwerk.interfaces.coordinator.wire.text import (
+    VERSION_PATTERN,
     Capacity,
     Endpoints,
     Id,
@@ -31,7 +32,7 @@ class RegisterAgent(msgspec.Struct, kw_only=True):
     endpoints: Endpoints = {}
     metadata: dict[str, Any] = {}
     instance_id: Id | None = None
-    version: Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:+-]+$")] | None = None
+    version: Annotated[str, Meta(min_length=1, max_length=253, pattern=VERSION_PATTERN)] | None = None
     tags: Words | None = None
     labels: Labels | None = None
     max_concurrency: Capacity | None = None

@@ -6,16 +6,17 @@ import msgspec
 from msgspec import Meta
 
 from stellwerk.http.instants import Moment, Timestamp
-from stellwerk.interfaces.coordinator.wire.text import ID_PATTERN, PLAIN, Id, Labels, Score, Words, no_json
+from stellwerk.http.texts import PLAIN, whole
+from stellwerk.interfaces.coordinator.wire.text import ID_PATTERN, Id, Labels, Score, Words, no_json
 from stellwerk.interfaces.coordinator.words import STRATEGIES
 from stellwerk.trust.vault.references import PATTERN as REFERENCE_PATTERN
 
 Success = Literal["success"]
 State = Literal["queued", "leased", "running", "cancelling", "succeeded", "failed", "cancelled", "dead"]
 
-NAMED_PRIORITY = (
-    r"^([Uu][Rr][Gg][Ee][Nn][Tt]|[Cc][Rr][Ii][Tt][Ii][Cc][Aa][Ll]|[Hh][Ii][Gg][Hh]"
-    r"|[Nn][Oo][Rr][Mm][Aa][Ll]|[Ll][Oo][Ww])$"
+NAMED_PRIORITY = whole(
+    r"([Uu][Rr][Gg][Ee][Nn][Tt]|[Cc][Rr][Ii][Tt][Ii][Cc][Aa][Ll]|[Hh][Ii][Gg][Hh]"
+    r"|[Nn][Oo][Rr][Mm][Aa][Ll]|[Ll][Oo][Ww])"
 )
 OPAQUE = {"type": "string", "maxLength": 1000}
 Key = Annotated[str, Meta(min_length=1, max_length=253, pattern=PLAIN)]

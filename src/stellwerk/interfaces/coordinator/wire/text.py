@@ -9,8 +9,10 @@ from typing import Annotated
 
 from msgspec import Meta, Raw
 
-ID_PATTERN = r"^[A-Za-z0-9._:-]+$"
-PLAIN = r"^[^\x00-\x1f\x7f]*$"
+from stellwerk.http.texts import PLAIN, whole
+
+ID_PATTERN = whole(r"[A-Za-z0-9._:-]+")
+VERSION_PATTERN = whole(r"[A-Za-z0-9._:+-]+")
 
 Id = Annotated[str, Meta(min_length=1, max_length=253, pattern=ID_PATTERN)]
 Word = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]

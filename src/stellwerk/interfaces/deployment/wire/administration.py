@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from stellwerk.http.texts import PRINTABLE, whole
 from stellwerk.interfaces.deployment.wire.text import Id, Name, Timestamp, Wire
 
-Plain = Annotated[str, Meta(min_length=1, max_length=200, pattern="^[ -~]+$")]
-PlainValue = Annotated[str, Meta(max_length=200, pattern="^[ -~]*$")]
+Plain = Annotated[str, Meta(min_length=1, max_length=200, pattern=whole("[ -~]+"))]
+PlainValue = Annotated[str, Meta(max_length=200, pattern=PRINTABLE)]
 PlainLabels = Annotated[dict[Plain, PlainValue], Meta(max_length=64)]
 
 

@@ -6,10 +6,10 @@ import msgspec
 from msgspec import Meta
 
 from stellwerk.http.instants import Moment
+from stellwerk.http.texts import PLAIN
 from stellwerk.interfaces.deployment.wire.text import (
     ANY_OBJECT,
     ANYTHING,
-    PLAIN,
     Attempt,
     Fence,
     Id,

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw
 
-PLAIN = r"^[^\x00-\x1f\x7f]*$"
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+from stellwerk.http.texts import PLAIN, whole
+
+NAME_PATTERN = whole(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 Name = Annotated[
     str, Meta(pattern=NAME_PATTERN, description="Names the agent; free again when it is removed.")
@@ -17,7 +18,7 @@ Words = Annotated[list[Word], Meta(max_length=256)]
 LabelName = Annotated[str, Meta(min_length=1, max_length=63, pattern=PLAIN)]
 LabelValue = Annotated[str, Meta(max_length=253, pattern=PLAIN)]
 Labels = Annotated[dict[LabelName, LabelValue], Meta(max_length=64)]
-Version = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:+-]+$")]
+Version = Annotated[str, Meta(min_length=1, max_length=253, pattern=whole(r"[A-Za-z0-9._:+-]+"))]
 Pem = Annotated[str, Meta(max_length=16_384)]
 Fence = Annotated[int, Meta(ge=0, le=9_007_199_254_740_991, description="The lease of the delivered task.")]
 Attempt = Annotated[int, Meta(ge=0, le=1_000_000)]

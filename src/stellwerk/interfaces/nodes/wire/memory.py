@@ -6,7 +6,8 @@ import msgspec
 from msgspec import Meta, Raw
 
 from stellwerk.http.instants import Timestamp
-from stellwerk.interfaces.nodes.wire.text import PLAIN, Json, Wire
+from stellwerk.http.texts import PLAIN
+from stellwerk.interfaces.nodes.wire.text import Json, Wire
 from stellwerk.traffic.memory import MemoryScope
 
 Key = Annotated[str, Meta(min_length=1, max_length=256, pattern=PLAIN)]

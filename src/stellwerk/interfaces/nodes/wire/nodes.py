@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from stellwerk.http.instants import Timestamp
+from stellwerk.http.texts import whole
 from stellwerk.interfaces.nodes.wire.text import Id, JsonObject, Line, Tags, Wire, Word
 
-Version = Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9._:+-]*$")]
+Version = Annotated[str, Meta(max_length=253, pattern=whole(r"[A-Za-z0-9._:+-]*"))]
 
 
 class Function(Wire):
@@ -33,12 +34,14 @@ class RegisterNode(Wire):
     id: Id
     base_url: Annotated[
         str,
-        Meta(max_length=1_024, pattern=r"^https?://[!-~]+$", description="Where its functions are called."),
+        Meta(
+            max_length=1_024, pattern=whole(r"https?://[!-~]+"), description="Where its functions are called."
+        ),
     ]
     version: Version | None = None
     reasoners: Functions | None = None
     skills: Functions | None = None
-    instance_id: Annotated[str, Meta(max_length=253, pattern=r"^[A-Za-z0-9._:-]*$")] | None = None
+    instance_id: Annotated[str, Meta(max_length=253, pattern=whole(r"[A-Za-z0-9._:-]*"))] | None = None
     group_id: Word | None = None
     team_id: Word | None = None
     lifecycle_status: Word | None = None
