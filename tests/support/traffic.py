@@ -10,11 +10,12 @@ import msgspec
 from aiohttp import web
 
 from stellwerk.database.database import Database
-from stellwerk.fleet.model import BASE_URL, NODES, Condition, Registration
+from stellwerk.fleet.model import BASE_URL, NODES, Condition, Presence, Registration
 from stellwerk.fleet.service import Fleet
 from stellwerk.http.outbound import Outbound
 from stellwerk.interfaces.nodes.dialler import OutboundDialler
 from stellwerk.interfaces.nodes.telling import WebhookTeller
+from stellwerk.journal.event import EventFilter
 from stellwerk.journal.service import Journal
 from stellwerk.settings import (
     FleetSettings,
@@ -292,6 +293,33 @@ async def open_site(database: Database, **settings: Any) -> AsyncIterator[Site]:
         yield site
     finally:
         await site.stop()
+
+
+async def begin_process(
+    site: Site, processes: list[Process], version: str = "1.0.0", name: str | None = None, **said: Any
+) -> Process:
+    process = await Process(site, version, name).listen()
+    processes.append(process)
+    return await process.join(**said)
+
+
+async def kinds(site: Site, execution_id: str) -> list[str]:
+    page = await site.journal.page(EventFilter(task=execution_id))
+    return [event.kind for event in page.events]
+
+
+def presence(site: Site, process: Process) -> Presence | None:
+    view = site.fleet.get("hello")
+    one = None if view is None else view.instance(process.name)
+    return None if one is None else one.presence
+
+
+async def first_id(*processes: Process) -> str:
+    """Wait until one of the processes was called, and return the execution's id."""
+    async with asyncio.timeout(10):
+        while not any(process.calls for process in processes):  # noqa: ASYNC110 (no event tells of it)
+            await asyncio.sleep(0.01)
+    return next(process.ids[0] for process in processes if process.calls)
 
 
 def call(**said: Any) -> Call:
