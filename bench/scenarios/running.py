@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from bench.scenarios.recording import record
 from bench.scenarios.scoring import Score, missed, score
 from bench.scenarios.staging import NotStaged, clear, stage
+from bench.scenarios.told import ToldCluster
 from bench.scenarios.variants import Variant
 from bench.scenarios.veiled import VeiledCluster
 from stellwerk.clock import SystemClock
@@ -50,6 +52,8 @@ async def run_all(
 
 async def run(cluster: Cluster, variant: Variant, keep: Path | None = None) -> Score:
     """Make one fault, investigate it, score the answer, and clear up."""
+    if variant.scenario.objects:
+        return await investigate(cast(Cluster, ToldCluster(variant)), variant, keep)
     try:
         await stage(cluster, variant)
         return await investigate(cluster, variant, keep)

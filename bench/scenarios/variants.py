@@ -15,7 +15,7 @@ import yaml
 from bench.scenarios.noise import NOISE
 from bench.scenarios.scenario import Scenario
 
-PLACE = re.compile(r"%([a-zA-Z][a-zA-Z0-9-]*)(~?)%")
+PLACE = re.compile(r"%([a-zA-Z][a-zA-Z0-9]*(?:-[a-zA-Z0-9]+)*)(~?)%")
 WORDS = (
     "amber",
     "basalt",

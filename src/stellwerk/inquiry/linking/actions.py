@@ -11,6 +11,7 @@ ACTIONS: Mapping[str, str] = {
     "PolicyBlocks": "FixNetworkPolicy",
     "AccessDenied": "RestoreRoleBinding",
     "SecurityContextDenied": "FixSecurityContext",
+    "PolicyDenied": "FixSecurityContext",
     "BudgetBlocksEviction": "RelaxPDB",
     "ScaleTargetMissing": "PatchHPA",
     "ScalerWithoutRequests": "PatchConfiguration",
