@@ -22,6 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", help="a scenario or a class; repeatable")
     parser.add_argument("--variants", type=int, default=1, help="seeds from 0 on; 0 is as it is written")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--crowd", type=int, default=0, help="pods that nobody starts, in every namespace")
     parser.add_argument("--at-once", type=int, default=5, help="scenarios that run at the same time")
     parser.add_argument("--record", type=Path, help="folder in which the bundles are kept")
     parser.add_argument("--write", action="store_true", help=f"write the table to {RESULTS.name}")
@@ -34,7 +35,7 @@ async def main() -> int:
     only = set(asked.only or [])
     chosen = [one for one in load_all() if not only or {one.name, one.fault_class} & only]
     seeds = range(asked.first, asked.first + asked.variants)
-    variants = [variant(one, seed) for seed in seeds for one in chosen]
+    variants = [variant(one, seed, asked.crowd) for seed in seeds for one in chosen]
     cluster = KubernetesCluster(from_kubeconfig(os.environ["KUBECONFIG"]))
     try:
         scores = await run_all(cluster, variants, at_once=asked.at_once, told=_tell, keep=asked.record)

@@ -69,6 +69,14 @@ def _empty(name: str) -> Bodies:
     return [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}]
 
 
+def crowd(pods: int) -> Bodies:
+    """Return a workload of many pods that no scheduler takes: the API server has them, and no node does."""
+    body = _deployment("crowd", "true")
+    body["spec"]["replicas"] = pods
+    body["spec"]["template"]["spec"]["schedulerName"] = "nobody"
+    return [body]
+
+
 NOISE: dict[str, Callable[[str], Bodies]] = {
     "chatty": _chatty,
     "crashing": _crashing,

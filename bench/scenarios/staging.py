@@ -61,6 +61,9 @@ async def stage(cluster: Cluster, variant: Variant) -> None:
         "",
     )
     await _apply(cluster, variant.noise(), variant.namespace)
+    if variant.crowd:
+        wanted = {"kind": "Deployment", "name": "crowd", "matches": f'"replicas":{variant.crowd}'}
+        await _until(cluster, variant, Step(until=(wanted,)))
     for step in variant.scenario.steps:
         if step.apply:
             await _apply(cluster, variant.manifests(step.apply), variant.namespace)

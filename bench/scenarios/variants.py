@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from bench.scenarios.noise import NOISE
+from bench.scenarios.noise import NOISE, crowd
 from bench.scenarios.scenario import Scenario
 
 PLACE = re.compile(r"%([a-zA-Z][a-zA-Z0-9]*(?:-[a-zA-Z0-9]+)*)(~?)%")
@@ -58,6 +58,8 @@ class Variant:
     seed: int
     namespace: str
     names: dict[str, str] = field(default_factory=dict)
+    crowd: int = 0
+    """Pods beside the fault, instead of other noise."""
 
     def fill(self, text: str) -> str:
         """Put the names in place of their placeholders."""
@@ -72,7 +74,11 @@ class Variant:
 
     def noise(self) -> list[dict[str, Any]]:
         """Return objects that have nothing to do with the fault."""
-        if not self.seed or self.scenario.quiet:
+        if self.scenario.quiet:
+            return []
+        if self.crowd:
+            return crowd(self.crowd)
+        if not self.seed:
             return []
         chance = random.Random(f"noise{self.seed}{self.scenario.name}")
         chosen = chance.sample(sorted(NOISE), 2)
@@ -103,6 +109,6 @@ class Variant:
         )
 
 
-def variant(scenario: Scenario, seed: int) -> Variant:
+def variant(scenario: Scenario, seed: int, crowd: int = 0) -> Variant:
     """Return a scenario with names for a seed, in a namespace of its own."""
-    return Variant(scenario, seed, f"s-{uuid.uuid4().hex[:8]}")
+    return Variant(scenario, seed, f"s-{uuid.uuid4().hex[:8]}", crowd=crowd)

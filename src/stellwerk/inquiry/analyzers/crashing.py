@@ -13,9 +13,13 @@ from stellwerk.release.objects import Body
 
 LATELY_S = 600.0
 """A container that runs again counts as crashing for so long, if it is not ready."""
-SURVIVED_S, TIMES_SURVIVED = 10.0, 2.0
-"""A run counts as better than the one before if it has lasted so long, and longer than that by so much."""
-_STARTS = frozenset({"StartError", "ContainerCannotRun"})
+SURVIVED_S, LONGEST_SURVIVED_S, TIMES_SURVIVED = 10.0, 600.0, 2.0
+"""A run counts as better than the one before if it has lasted so long for every restart (as the node's own
+pauses grow, and are forgotten after ten minutes), and so many times as long as that one."""
+UNTOLD = frozenset({"StartError", "ContainerCannotRun", "ContainerStatusUnknown"})
+"""Ends that another analyzer tells, or of which the node itself does not know."""
+SIGNALLED = frozenset({137, 143})
+"""Exit codes of what was told to end, and did or did not."""
 _PROBE = re.compile(r"failed (liveness|startup) probe")
 _LAST_WORDS = re.compile(
     r"error|fatal|panic|exception|fail|cannot|can't|unable|denied|refused|invalid|missing|not ", re.IGNORECASE
@@ -29,11 +33,11 @@ def examine(facts: Facts) -> Iterator[Clue]:
             continue
         for status, first in statuses(pod):
             ended = part(status, "state", "terminated") or part(status, "lastState", "terminated")
-            if ended and ended.get("reason") not in _STARTS and _matters(facts, pod, status, first):
+            if ended and ended.get("reason") not in UNTOLD and crashed(facts, pod, status, first=first):
                 yield _clue(facts, pod, status, ended, first=first)
 
 
-def _matters(facts: Facts, pod: Body, status: Body, first: bool) -> bool:
+def crashed(facts: Facts, pod: Body, status: Body, *, first: bool = False) -> bool:
     """Whether the end of a container is trouble now: it is down, or has just come back and is not ready."""
     state = part(status, "state")
     ended = part(state, "terminated") or part(status, "lastState", "terminated")
@@ -45,20 +49,21 @@ def _matters(facts: Facts, pod: Body, status: Body, first: bool) -> bool:
         return True
     at = instant(ended.get("finishedAt"))
     recent = at is not None and (facts.now - at).total_seconds() < LATELY_S
-    return recent and not (condition(pod, "Ready").holds and _survived(facts, state, ended))
+    return recent and not (condition(pod, "Ready").holds and _survived(facts, status, ended))
 
 
-def _survived(facts: Facts, state: Body, ended: Body) -> bool:
+def _survived(facts: Facts, status: Body, ended: Body) -> bool:
     """Whether a container that runs again has outlived its last run: a loop is ready now and then as well."""
     since, began, over = (
-        instant(part(state, "running").get("startedAt")),
+        instant(part(status, "state", "running").get("startedAt")),
         instant(ended.get("startedAt")),
         instant(ended.get("finishedAt")),
     )
     if since is None or began is None or over is None:
         return True
     lasted_s = (over - began).total_seconds()
-    return (facts.now - since).total_seconds() > max(SURVIVED_S, TIMES_SURVIVED * lasted_s)
+    paused_s = min(LONGEST_SURVIVED_S, SURVIVED_S * int(status.get("restartCount") or 1))
+    return (facts.now - since).total_seconds() > max(paused_s, TIMES_SURVIVED * lasted_s)
 
 
 def _clue(facts: Facts, pod: Body, status: Body, ended: Body, *, first: bool) -> Clue:
@@ -84,6 +89,9 @@ def _clue(facts: Facts, pod: Body, status: Body, ended: Body, *, first: bool) ->
         )
     if killed and code in {137, 143, 0}:
         return _by_probe(facts, pod, name, killed[-1], quoted)
+    if code in SIGNALLED and (probe := _aimed_to_kill(pod, name)):
+        # The node tells so in an event, which may be late or lost where it has much to tell.
+        return _supposed(pod, name, probe, quoted)
     words = last_words(facts, pod, name)
     telling = f": {words.excerpt.partition(': ')[2]}" if words else ""
     role: Role = "effect"
@@ -114,6 +122,23 @@ def _by_probe(facts: Facts, pod: Body, name: str, event: Body, quoted: Seen) -> 
         "effect",
         facts={"container": name, "probe": probe},
         strength=0.75,
+    )
+
+
+def _aimed_to_kill(pod: Body, name: str) -> str | None:
+    container = container_named(pod, name)
+    return next((probe for probe in ("liveness", "startup") if part(container, f"{probe}Probe")), None)
+
+
+def _supposed(pod: Body, name: str, probe: str, quoted: Seen) -> Clue:
+    return Clue(
+        "KilledByProbe",
+        ref_of(pod),
+        f"container {name} is killed again and again, as a {probe} probe that fails would do",
+        (quoted, said(pod, f"{probe}Probe of {name}: {part(container_named(pod, name), f'{probe}Probe')}")),
+        "effect",
+        facts={"container": name, "probe": probe},
+        strength=0.6,
     )
 
 

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stellwerk.inquiry.analyzers.clue import Clue, Seen
+from stellwerk.inquiry.analyzers.crashing import SIGNALLED, crashed
 from stellwerk.inquiry.analyzers.listening import ports_listened
 from stellwerk.inquiry.analyzers.quoting import event_said, log_said, said
 from stellwerk.inquiry.facts.facts import Facts, statuses
@@ -12,7 +14,8 @@ from stellwerk.inquiry.facts.templates import container_named
 from stellwerk.release.conditions import condition, entries, part
 from stellwerk.release.objects import Body
 
-PROBES = ("readiness", "liveness", "startup")
+UNHEARD = 0.1
+"""What a judgement is worth less where no event tells of the probe."""
 _FAILED = re.compile(r"(readiness|liveness|startup) probe (?:failed|errored)", re.IGNORECASE)
 _STATUS = re.compile(r"statuscode: (\d{3})")
 _REFUSED = re.compile(r"connection refused|connect: ", re.IGNORECASE)
@@ -29,45 +32,58 @@ def examine(facts: Facts) -> Iterator[Clue]:
     """Find containers whose probes fail now."""
     for pod in facts.of("Pod"):
         for status, first in statuses(pod):
-            if not first and not (status.get("ready") and condition(pod, "Ready").holds):
-                yield from _of_container(facts, pod, str(status.get("name")))
+            if first:
+                continue
+            unready = not (status.get("ready") and condition(pod, "Ready").holds)
+            ended = crashed(facts, pod, status)
+            container = container_named(pod, str(status.get("name")))
+            if failed := _failed(facts, pod, container, "readiness") if unready else None:
+                yield _clue(facts, pod, container, "readiness", failed)
+            elif unready and part(status, "state", "running"):
+                quoted = said(pod, f"container {status.get('name')} runs and is not ready")
+                yield from _unheard(facts, pod, container, "readiness", quoted)
+            for probe in ("liveness", "startup"):
+                if failed := _failed(facts, pod, container, probe) if unready or ended else None:
+                    yield _clue(facts, pod, container, probe, failed)
+                elif ended and _signalled(status):
+                    code = part(status, "lastState", "terminated").get("exitCode")
+                    quoted = said(pod, f"container {status.get('name')} ended: exit code {code}")
+                    yield from _unheard(facts, pod, container, probe, quoted)
 
 
-def _of_container(facts: Facts, pod: Body, name: str) -> Iterator[Clue]:
-    container = container_named(pod, name)
-    events = [
+def _signalled(status: Body) -> bool:
+    ended = part(status, "lastState", "terminated")
+    return ended.get("exitCode") in SIGNALLED and ended.get("reason") != "OOMKilled"
+
+
+def _failed(facts: Facts, pod: Body, container: Body, probe: str) -> Body | None:
+    """Return the last event that tells of a failed probe; None if there is none, or no such probe now."""
+    if not part(container, f"{probe}Probe"):
+        return None
+    here = f"{{{container.get('name')}}}"
+    failed = [
         one
         for one in facts.events(pod)
-        if f"{{{name}}}" in part(one, "involvedObject").get("fieldPath", f"{{{name}}}")
+        if here in part(one, "involvedObject").get("fieldPath", here)
+        and (found := _FAILED.match(str(one.get("message", ""))))
+        and found[1].lower() == probe
     ]
-    for probe in PROBES:
-        failed = [
-            one
-            for one in events
-            if (found := _FAILED.match(str(one.get("message", "")))) and found[1].lower() == probe
-        ]
-        if failed and part(container, f"{probe}Probe"):
-            yield _clue(facts, pod, container, probe, failed[-1])
+    return failed[-1] if failed else None
+
+
+def _unheard(facts: Facts, pod: Body, container: Body, probe: str, quoted: Seen) -> Iterator[Clue]:
+    """Judge a probe by its text where no event was seen: a node that has much to tell drops some."""
+    if clue := _misaimed(facts, pod, container, probe, (quoted, _spec(pod, container, probe))):
+        yield replace(clue, strength=clue.strength - UNHEARD)
 
 
 def _clue(facts: Facts, pod: Body, container: Body, probe: str, event: Body) -> Clue:
     name, message = str(container.get("name")), str(event.get("message", ""))
-    aimed = part(container, f"{probe}Probe")
+    aimed, about = part(container, f"{probe}Probe"), {"container": name, "probe": probe}
     quoted = event_said(event, pod)
-    about = {"container": name, "probe": probe}
-    http = part(aimed, "httpGet")
-    port = http.get("port") or part(aimed, "tcpSocket").get("port")
     status = _STATUS.search(message)
-    if _NO_PORT.search(message) or (isinstance(port, str) and port not in _named_ports(container)):
-        return Clue(
-            "ProbePortWrong",
-            ref_of(pod),
-            f"the {probe} probe of {name} asks at the port {port}, which the container does not name",
-            (quoted,),
-            facts=about | {"port": str(port)},
-        )
     if status and status[1] in {"404", "405"}:
-        path = str(http.get("path", "/"))
+        path = str(part(aimed, "httpGet").get("path", "/"))
         return Clue(
             "ProbePathWrong",
             ref_of(pod),
@@ -76,43 +92,36 @@ def _clue(facts: Facts, pod: Body, container: Body, probe: str, event: Body) -> 
             facts=about | {"path": path},
             strength=0.92,
         )
-    if port is not None and _REFUSED.search(message):
-        if found := _wrong_port(facts, pod, container, port):
-            right, seen = found
-            return Clue(
-                "ProbePortWrong",
-                ref_of(pod),
-                f"the {probe} probe of {name} asks at port {port}, but the program listens at {right}",
-                (quoted, seen),
-                facts=about | {"port": str(port), "right": right},
-                strength=0.92,
-            )
-        if probe != "readiness" and (early := _early(facts, pod, name)):
-            return Clue(
-                "ProbeTooEarly",
-                ref_of(pod),
-                f"the {probe} probe of {name} ends the program before it has started",
-                (quoted, early, _spec(pod, container, probe)),
-                facts=about,
-                strength=0.8,
-            )
+    if _REFUSED.search(message) or _NO_PORT.search(message):
+        seen = (quoted, _spec(pod, container, probe))
+        if clue := _misaimed(facts, pod, container, probe, seen):
+            return clue
     if part(aimed, "exec") and _NO_PROGRAM.search(message):
-        return Clue(
-            "ProbeCommandMissing",
-            ref_of(pod),
-            f"the {probe} probe of {name} runs a program that the image does not have",
-            (quoted,),
-            facts=about,
-        )
-    return Clue(
-        "ProbeFailed",
-        ref_of(pod),
-        f"the {probe} probe of {name} fails: {message.partition(': ')[2] or message}",
-        (quoted,),
-        "effect",
-        facts=about,
-        strength=0.45,
-    )
+        summary = f"the {probe} probe of {name} runs a program that the image does not have"
+        return Clue("ProbeCommandMissing", ref_of(pod), summary, (quoted,), facts=about)
+    summary = f"the {probe} probe of {name} fails: {message.partition(': ')[2] or message}"
+    return Clue("ProbeFailed", ref_of(pod), summary, (quoted,), "effect", facts=about, strength=0.45)
+
+
+def _misaimed(facts: Facts, pod: Body, container: Body, probe: str, seen: tuple[Seen, ...]) -> Clue | None:
+    """Tell that a probe asks at a port where nobody listens, or before anybody does."""
+    name, aimed = str(container.get("name")), part(container, f"{probe}Probe")
+    about = {"container": name, "probe": probe}
+    port = part(aimed, "httpGet").get("port") or part(aimed, "tcpSocket").get("port")
+    if port is None:
+        return None
+    if isinstance(port, str) and port not in _named_ports(container):
+        summary = f"the {probe} probe of {name} asks at the port {port}, which the container does not name"
+        return Clue("ProbePortWrong", ref_of(pod), summary, seen, facts=about | {"port": port})
+    if found := _wrong_port(facts, pod, container, port):
+        right, heard = found
+        summary = f"the {probe} probe of {name} asks at port {port}, but the program listens at {right}"
+        about |= {"port": str(port), "right": right}
+        return Clue("ProbePortWrong", ref_of(pod), summary, (*seen, heard), facts=about, strength=0.92)
+    if probe != "readiness" and (early := _early(facts, pod, name)):
+        summary = f"the {probe} probe of {name} ends the program before it has started"
+        return Clue("ProbeTooEarly", ref_of(pod), summary, (*seen, early), facts=about, strength=0.8)
+    return None
 
 
 def _wrong_port(facts: Facts, pod: Body, container: Body, port: object) -> tuple[str, Seen] | None:

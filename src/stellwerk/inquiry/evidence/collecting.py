@@ -24,7 +24,7 @@ from stellwerk.inquiry.evidence.reading import KNOWN_KINDS, NAMESPACE_KINDS, NEI
 from stellwerk.inquiry.evidence.sealing import sealed
 from stellwerk.inquiry.evidence.trimming import outlined, trimmed
 from stellwerk.inquiry.facts.aiming import aims
-from stellwerk.inquiry.facts.facts import Facts
+from stellwerk.inquiry.facts.facts import Facts, event_at
 from stellwerk.inquiry.facts.naming import named, ref_of
 from stellwerk.inquiry.model import Budget, Bundle, Change, LogText, ObjectRef, Target
 from stellwerk.release.clusters.cluster import Cluster
@@ -34,6 +34,8 @@ from stellwerk.release.objects import Body, group_of
 
 RESERVED_FOR_LOGS = 20
 """Calls that reading by name leaves over: logs tell more than the tenth class."""
+MOST_EVENTS = 20
+"""About one object."""
 REMOVED = "unable to retrieve container logs"
 """What a node answers, as if it were a log, where it has removed the container."""
 LAST_CALLS = 6
@@ -51,27 +53,41 @@ class Collection:
         self.changes: list[Change] = []
         self.logs: list[LogText] = []
         self._sealing_key = sealing_key
+        self._known: Facts | None = None
 
     def add(self, bodies: Iterable[Body | None]) -> None:
         """Take objects as they were read; values of Secrets end here."""
         for body in bodies:
             if body is None:
                 continue
+            self._known = None
             self.changes += changes_of(body)
             kept = sealed(body, self._sealing_key) if body.get("kind") == "Secret" else body
             self.objects.append(trimmed(kept))
 
+    def replace(self, objects: list[Body]) -> None:
+        """Keep these objects only."""
+        self._known = None
+        self.objects = objects
+
     def facts(self) -> Facts:
-        """Return what is known until now."""
-        return Facts(
-            Bundle(
-                target=self.target,
-                at=self.at,
-                objects=tuple(self.objects),
-                logs=tuple(self.logs),
-                gaps=tuple(self.meter.gaps),
+        """Return what is known until now; made anew only after something was added."""
+        if self._known is None:
+            self._known = Facts(
+                Bundle(
+                    target=self.target,
+                    at=self.at,
+                    objects=tuple(self.objects),
+                    logs=tuple(self.logs),
+                    gaps=tuple(self.meter.gaps),
+                )
             )
-        )
+        return self._known
+
+    def keep_logs(self, logs: Iterable[LogText]) -> None:
+        """Take logs as they were read."""
+        self._known = None
+        self.logs += logs
 
     def around(self) -> Distances:
         """Tell what is around the target now."""
@@ -118,11 +134,13 @@ async def _read_first(collection: Collection) -> None:
     await asyncio.gather(*calls)
     _only_once(collection)
     if meter.failure is None and target.kind == "Node":
-        collection.objects = [
-            body
-            for body in collection.objects
-            if body.get("kind") != "Pod" or part(body, "spec").get("nodeName") == target.name
-        ]
+        collection.replace(
+            [
+                body
+                for body in collection.objects
+                if body.get("kind") != "Pod" or part(body, "spec").get("nodeName") == target.name
+            ]
+        )
 
 
 async def _target(collection: Collection) -> None:
@@ -159,7 +177,7 @@ async def _read_logs(collection: Collection, progress: Callable[[str], None]) ->
     for place in wanted[left:]:
         meter.omit(f"log of {place.container} in {place.namespace}/{place.pod}")
     read = await asyncio.gather(*(_log(meter, place) for place in wanted[:left]))
-    collection.logs += {(one.pod, one.container, one.text): one for one in read if one}.values()
+    collection.keep_logs({(one.pod, one.container, one.text): one for one in read if one}.values())
 
 
 async def _log(meter: Meter, place: LogPlace) -> LogText | None:
@@ -203,7 +221,7 @@ def _only_once(collection: Collection) -> None:
         (body.get("kind"), part(body, "metadata").get("namespace"), part(body, "metadata").get("name")): body
         for body in collection.objects
     }
-    collection.objects = list(by_id.values())
+    collection.replace(list(by_id.values()))
 
 
 def _bundle(collection: Collection, budget: Budget) -> Bundle:
@@ -249,7 +267,17 @@ def _kept(objects: Sequence[Body], distances: Distances) -> list[Body]:
             kept.append((distance or 0, body))
         elif body.get("kind") in _NAMES:
             kept.append((99, outlined(body) if body.get("kind") == "ConfigMap" else body))
-    return [body for _, body in sorted(kept, key=lambda one: one[0])]
+    nearest = [body for _, body in sorted(kept, key=lambda one: one[0])]
+    return [body for body in nearest if body.get("kind") != "Event"] + _latest_events(nearest)
+
+
+def _latest_events(bodies: Sequence[Body]) -> list[Body]:
+    """Choose the last events about each object: a ReplicaSet of many pods has told of each."""
+    about: dict[ObjectRef, list[Body]] = {}
+    for body in bodies:
+        if body.get("kind") == "Event":
+            about.setdefault(_about(body), []).append(body)
+    return [event for events in about.values() for event in sorted(events, key=event_at)[-MOST_EVENTS:]]
 
 
 _ALWAYS = frozenset(
