@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stellwerk.cli.conductor.following import follow
+from stellwerk.cli.conductor.following import follow, operation_path
 from stellwerk.cli.conductor.lines import plan_lines
 from stellwerk.cli.conductor.options import (
     DEFAULT,
@@ -167,6 +167,9 @@ def _deploy(
     status = 0
     if wait:
         status, operation = follow(remote, operation, quiet=as_json)
+        if operation["rolledBackBy"] and not as_json:
+            typer.echo(f"rolling back, as was asked for ({operation['rolledBackBy']})")
+            follow(remote, remote.call("GET", operation_path(operation["rolledBackBy"])))
     if as_json:
         typer.echo(json.dumps(operation, indent=2, ensure_ascii=False))
     elif not wait:

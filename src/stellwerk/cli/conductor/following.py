@@ -168,8 +168,7 @@ def _line(result: Mapping[str, Any], lasts: bool) -> str | None:
     status, reason = result["status"], result.get("reason", "")
     if result["action"] == "unchanged" and status != "failed" and not reason:
         return None
-    sticks = status in ("pending", "applied") and (reason or (lasts and result.get("message")))
-    if sticks:
+    if status == "applied" and (reason or (lasts and result.get("message"))):
         return result_line(result, "waiting")
     if status == "pending":
         return None

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import typer
 
+from stellwerk.cli.conductor.lines import moment
 from stellwerk.cli.conductor.options import JsonOption
 from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
 
@@ -64,5 +65,8 @@ def _print(event: Mapping[str, Any], as_json: bool) -> None:
         return
     kind = typer.style(f"{event['type']:<7}", fg=_COLOURS.get(event["type"]))
     where = f"  {event['resourceKey']}" if event.get("resourceKey") else ""
-    error = f": {event['error']}" if event.get("error") and event["error"] not in event["message"] else ""
-    typer.echo(f"{event['timestamp']}  {kind}{where}  {event['message']}{error}")
+    message, error = event["message"], event.get("error") or ""
+    if error and error not in message:
+        # A word for programs stands before what it is about, a sentence behind it.
+        message = f"{message}: {error}" if " " in error else f"{error}: {message}"
+    typer.echo(f"{moment(event['timestamp'])}  {kind}{where}  {message}")

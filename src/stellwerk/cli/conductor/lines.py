@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -89,12 +89,15 @@ def value(given: Any) -> str:
 
 def result_line(result: Mapping[str, Any], status: str) -> str:
     """Write how far an object of an operation is, and why it is no further."""
-    reason, message = result.get("reason", ""), result.get("message", "")
-    why = ": ".join(part for part in (reason, message) if part)
-    if reason and message.startswith(reason):
-        why = message
+    why = why_of(result)
     styled = typer.style(f"{status:<8}", fg=_COLOURS.get(status))
     return f"{styled}  {result['resource']}" + (f"  {why}" if why else "")
+
+
+def why_of(told: Mapping[str, Any]) -> str:
+    """Write a reason and its message, of which the message often has the reason in it."""
+    reason, message = told.get("reason") or "", told.get("message") or ""
+    return message if reason in message else ": ".join(part for part in (reason, message) if part)
 
 
 def ended_lines(operation: Mapping[str, Any]) -> Iterator[str]:
@@ -108,9 +111,16 @@ def ended_lines(operation: Mapping[str, Any]) -> Iterator[str]:
     yield typer.style(text, fg="green" if done else "bright_red", bold=True)
     if failure is not None:
         where = f"{failure['resource']}: " if failure.get("resource") else ""
-        said = failure["error"]
-        if failure.get("message") and failure["message"] not in said:
-            said += f": {failure['message']}"
-        yield f"  {where}{said}"
-    if operation["rolledBackBy"]:
-        yield f"  rolled back by {operation['rolledBackBy']}"
+        told = {one.get("message", "") for one in operation["objects"] if one["status"] == "failed"}
+        more = failure.get("message", "")
+        yield f"  {where}{failure['error']}" + (f": {more}" if more and more not in told else "")
+
+
+def moment(instant: str) -> str:
+    """Write an instant to the second, for lists."""
+    return instant[:19].replace("T", " ")
+
+
+def services_line(names: Iterable[str]) -> str:
+    """Write names of services; what we keep beside them is none of the application's."""
+    return ", ".join(sorted(name for name in names if not name.startswith("stellwerk_")))

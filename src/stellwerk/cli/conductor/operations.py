@@ -7,6 +7,7 @@ import typer
 
 from stellwerk.cli.conductor.following import follow as follow_operation
 from stellwerk.cli.conductor.following import operation_path
+from stellwerk.cli.conductor.lines import moment, services_line
 from stellwerk.cli.conductor.options import DEFAULT, InstanceOption, JsonOption
 from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
 from stellwerk.cli.table import print_table
@@ -38,9 +39,9 @@ def list_operations(
             one["kind"],
             one["state"],
             f"{one['progress']['done']}/{one['progress']['total']}",
-            one["requestedAt"],
+            moment(one["requestedAt"]),
             one["by"],
-            ", ".join(one["services"]),
+            services_line(one["services"]),
         )
         for one in found["operations"]
     ]

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from stellwerk.cli.conductor.lines import change_lines
+from stellwerk.cli.conductor.lines import change_lines, moment
 from stellwerk.cli.conductor.options import DEFAULT, InstanceOption, JsonOption
 from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
 from stellwerk.cli.table import print_table
@@ -127,7 +127,7 @@ def history(
         (
             str(one["version"]),
             one["action"] + (f" {one['restored']}" if one["restored"] else ""),
-            one["at"],
+            moment(one["at"]),
             one["by"],
             one["why"],
         )
@@ -149,9 +149,7 @@ def show(
     """
     query = urlencode({"instance": instance})
     found = Remote(server, api_key).call("GET", f"{PATH}/history/{version}?{query}")
-    typer.echo(
-        f"version {version}: {found['action']} {found['at']} by {found['by']}  {found['why']}".rstrip()
-    )
+    typer.echo(f"version {version}: {found['action']} {moment(found['at'])} by {found['by']}  {found['why']}")
     for change in found["changes"]:
         for line in change_lines(change):
             typer.echo(line)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stellwerk.cli.conductor.lines import change_lines, object_lines
+from stellwerk.cli.conductor.lines import change_lines, moment, object_lines, services_line
 from stellwerk.cli.conductor.options import DEFAULT, InstanceOption, JsonOption
 from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
 from stellwerk.cli.table import print_table
@@ -32,9 +32,9 @@ def history(
             str(one["revision"]),
             one["kind"],
             one["result"],
-            one["at"],
+            moment(one["at"]),
             one["by"],
-            ", ".join(one["services"]),
+            services_line(one["services"]),
             one["note"],
         )
         for one in found["releases"]

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
+from stellwerk.cli.conductor.lines import moment, why_of
 from stellwerk.cli.conductor.options import DEFAULT, InstanceOption, JsonOption
 from stellwerk.cli.remote import DEFAULT_SERVER, KeyOption, Remote, ServerOption
 from stellwerk.cli.table import print_table
@@ -118,8 +119,7 @@ def _print_health(services: list[dict[str, Any]]) -> None:
 
 
 def _why(one: Mapping[str, Any]) -> str:
-    parts = [part for part in (one.get("reason", ""), one.get("message", "")) if part]
-    text = parts[-1] if len(parts) == 2 and parts[1].startswith(parts[0]) else ": ".join(parts)
+    text = why_of(one)
     return f"{one['resource']}: {text}" if text and one.get("resource") else text
 
 
@@ -127,18 +127,20 @@ def _tree_lines(nodes: list[dict[str, Any]], depth: int = 1) -> Iterator[str]:
     for node in nodes:
         health = typer.style(f"{node['health']:<11}", fg=_COLOURS.get(node["health"]))
         drift = f"  drift: {node['drift']}" if node.get("drift") else ""
-        said = f"  {_why({**node, 'resource': None})}" if node["health"] in NOT_WELL else ""
-        yield f"{'  ' * depth}{health} {node['resource']}{drift}{said}"
-        yield from _tree_lines(node.get("children", []), depth + 1)
+        below = node.get("children", [])
+        # What is wrong with a pod is told of its makers as well: once is enough.
+        told = node["health"] in NOT_WELL and not any(one["health"] in NOT_WELL for one in below)
+        yield f"{'  ' * depth}{health} {node['resource']}{drift}" + (f"  {why_of(node)}" if told else "")
+        yield from _tree_lines(below, depth + 1)
 
 
 def _state_lines(state: Mapping[str, Any]) -> Iterator[str]:
     last = state["lastReconciliation"]
     if last is not None:
-        yield f"  {state['state']}; last reconciled {last['at']} by {last['kind']}: {last['result']}"
+        yield f"  {state['state']}; last reconciled {moment(last['at'])} by {last['kind']}: {last['result']}"
     if state["paused"] is not None:
         pause = state["paused"]
-        yield f"  paused by {pause['by']} since {pause['at']}: {pause['why']}"
+        yield f"  paused by {pause['by']} since {moment(pause['at'])}: {pause['why']}"
     for drift in state["drift"]:
         what = ", ".join(drift.get("fields", [])) or drift.get("message", "")
         owner = f", set by {drift['owner']}" if drift.get("owner") else ""
@@ -146,4 +148,4 @@ def _state_lines(state: Mapping[str, Any]) -> Iterator[str]:
     for error in state["errors"]:
         where = f"{error['resource']}: " if error.get("resource") else ""
         times = f" ({error['times']} times)" if error["times"] > 1 else ""
-        yield f"  error {error['lastAt']}{times}: {where}{error['reason']}: {error['message']}"
+        yield f"  error {moment(error['lastAt'])}{times}: {where}{error['reason']}: {error['message']}"
