@@ -15,35 +15,50 @@ IdArgument = Annotated[str, typer.Argument(help="Id of the remedy, rem_….")]
 
 @remedies.command()
 def show(remedy_id: IdArgument, server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = None) -> None:
-    """Show a remedy."""
+    """Show a remedy.
+
+    Example: stellwerk remedy show rem_3f9a1c
+    """
     for line in _lines(Remote(server, api_key).call("GET", path_of(remedy_id))):
         typer.echo(line)
 
 
 @remedies.command()
 def approve(remedy_id: IdArgument, server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = None) -> None:
-    """Approve a remedy that somebody else asked for, and follow it."""
+    """Approve a remedy that somebody else asked for, and follow it.
+
+    Example: stellwerk remedy approve rem_3f9a1c
+    """
     remote = Remote(server, api_key)
     raise typer.Exit(follow_remedy(remote, remote.call("POST", f"{path_of(remedy_id)}/approve")))
 
 
 @remedies.command()
 def reject(remedy_id: IdArgument, server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = None) -> None:
-    """Reject a remedy that somebody else asked for."""
+    """Reject a remedy that somebody else asked for.
+
+    Example: stellwerk remedy reject rem_3f9a1c
+    """
     shown = Remote(server, api_key).call("POST", f"{path_of(remedy_id)}/reject")
     typer.echo(f"{shown['remedy_id']} {shown['state']}")
 
 
 @remedies.command()
 def follow(remedy_id: IdArgument, server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = None) -> None:
-    """Follow a remedy to its end."""
+    """Follow a remedy to its end.
+
+    Example: stellwerk remedy follow rem_3f9a1c
+    """
     remote = Remote(server, api_key)
     raise typer.Exit(follow_remedy(remote, remote.call("GET", path_of(remedy_id))))
 
 
 @remedies.command("workflows")
 def list_workflows(server: ServerOption = DEFAULT_SERVER, api_key: KeyOption = None) -> None:
-    """List the catalogue."""
+    """List the catalogue.
+
+    Example: stellwerk remedy workflows
+    """
     found = Remote(server, api_key).call("GET", "/api/v1/incident/workflows")["workflows"]
     rows = [
         (one["id"], one["action_type"], one["risk"], ", ".join(one["causes"][:3]) or "on request")
