@@ -1,11 +1,13 @@
 """What `deploy/` promises of running the server in a cluster."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from stellwerk.inquiry.evidence.reading import KNOWN_KINDS
 from stellwerk.release.application.schema import BUILT_IN
 from stellwerk.release.parameters.definition import definition
 from stellwerk.settings import load_settings
@@ -52,6 +54,17 @@ def test_rights_to_change_are_bound_in_single_namespaces_only() -> None:
     assert bound == ["stellwerk-observer"]
     (target,) = documents("target.yaml")
     assert (target["kind"], target["roleRef"]["name"]) == ("RoleBinding", "stellwerk-deployer")
+
+
+def test_investigator_reads_everything_that_is_looked_at_and_no_secret() -> None:
+    role = next(one for one in documents("investigator.yaml") if one["kind"] == "ClusterRole")
+    allowed = {name for rule in role["rules"] for name in rule["resources"]}
+    plurals = {
+        re.sub("(?<=ss)s$", "es", f"{kind.lower()}s").replace("policys", "policies") for kind in KNOWN_KINDS
+    }
+    plurals = (plurals - {"endpointss"}) | {"endpoints", "pods/log"}
+    assert plurals - {"secrets"} == allowed
+    assert all(set(rule["verbs"]) == {"get", "list"} for rule in role["rules"])
 
 
 def test_budget_lets_the_one_replica_be_drained() -> None:
