@@ -17,7 +17,8 @@ LONGEST_MESSAGE = 300
 """Characters: the validator repeats the value."""
 
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-_NAMESPACE = {"type": "string", "maxLength": 63, "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?(?!\n)$"}
+# Patterns here are Rust's and Kubernetes': `$` is the very end, and nothing can be looked ahead for.
+_NAMESPACE = {"type": "string", "maxLength": 63, "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"}
 _AMOUNT = {"type": ["string", "number"]}
 _AMOUNTS = {"type": "object", "properties": {"memory": _AMOUNT, "cpu": _AMOUNT}}
 _SHARED: dict[str, Any] = {
