@@ -93,8 +93,7 @@ class Site:
 
     async def crash(self) -> None:
         """Be gone without a word to the agents: connections break, nothing more is written."""
-        for task in list(self.traffic._delivering):
-            task.cancel()
+        self.traffic._launching.break_off()
         self.traffic._watch._flights = type(self.traffic._flights)()
         await self.stop()
 

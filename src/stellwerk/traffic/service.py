@@ -6,23 +6,18 @@ and `watching` takes back what died with its process. What is in memory (flights
 figures) is of this process only: after a kill everything that matters is found in the database.
 """
 
-import asyncio
 from collections.abc import Sequence
-
-import structlog
 
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.fleet.errors import OwnedByAnother, UnknownAgent
-from stellwerk.fleet.model import BASE_URL, NODES, AgentView
+from stellwerk.fleet.model import NODES, AgentView
 from stellwerk.fleet.service import Fleet
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
 from stellwerk.settings import TrafficSettings
 from stellwerk.traffic import functions, store
-from stellwerk.traffic.calling import Calling
-from stellwerk.traffic.delivering import Delivery
-from stellwerk.traffic.departing import Departures
+from stellwerk.traffic.assembling import Ground, assemble
 from stellwerk.traffic.dialling import Dialler
 from stellwerk.traffic.execution import (
     Call,
@@ -34,31 +29,14 @@ from stellwerk.traffic.execution import (
     Target,
     VersionStanding,
 )
-from stellwerk.traffic.figures import Figures
-from stellwerk.traffic.flights import Flight, Flights
-from stellwerk.traffic.forgetting import Forgetting
-from stellwerk.traffic.giving import Giver
-from stellwerk.traffic.options import AgentOptions
-from stellwerk.traffic.reporting import Reporting
 from stellwerk.traffic.resuming import resume
-from stellwerk.traffic.router import Router
 from stellwerk.traffic.showing import Traits, show_versions
-from stellwerk.traffic.watching import Watch
 from stellwerk.traffic.weights import standing
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
-from stellwerk.work.grouping import Grouper
 from stellwerk.work.lifecycle import Live
 from stellwerk.work.service import Work
 from stellwerk.work.states import FINISHED, State
-from stellwerk.work.task import Holder
-
-PROMISES_APART_S = 0.5
-"""How often promises to report are written: most executions have ended by then, and need no write."""
-STOP_S = 5.0
-"""How long a stop waits for agents that are answering; what is still under way then is found at the start."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Traffic:
@@ -80,59 +58,18 @@ class Traffic:
         self._work = work
         self._settings = settings
         self._clock = clock
-        self._flights = flights = Flights()
-        self._figures = Figures(settings.figures_s)
-        self._options = AgentOptions(database, journal, fleet, clock)
-        self._router = router = Router(fleet.get, flights.load, settings.functions)
-        self._promises: Grouper[Flight, None] = Grouper(
-            self._write_promises, most=1_000, under_way=1, apart_s=PROMISES_APART_S
-        )
-        self._departures = Departures(dialler, fleet.get)
-        self._watch = watch = Watch(
-            database,
-            fleet,
-            work,
-            flights,
-            dialler,
-            settings=settings,
-            clock=clock,
-            address_of=self._address_of,
-        )
-        self._calling = calling = Calling(
-            database,
-            work,
-            router,
-            flights,
-            settings=settings,
-            clock=clock,
-            options=self._options.of,
-            launch=self._launch,
-            has_waiting=self._has_waiting,
-        )
-        self._giver = Giver(
-            database,
-            work,
-            flights,
-            find=fleet.get,
-            choose=calling.choose,
-            limit_of=calling.limit_of,
-            launch=self._launch,
-        )
-        self._delivery = Delivery(
-            work,
-            router,
-            flights,
-            dialler,
-            settings=settings,
-            clock=clock,
-            gone=watch.gone,
-            promised=self._promised,
-            session_of=lambda flight: calling.session_of(flight.parcel),
-        )
-        self._reporting = Reporting(database, fleet, work, flights, limit_bytes=settings.answer_bytes)
-        self._forgetting = Forgetting(fleet, clock, settings.forget_after_s, flights.load)
-        watch.also(self._forgetting.turn)
-        self._delivering: set[asyncio.Task[None]] = set()
+        parts = assemble(Ground(database, journal, fleet, work, dialler, settings, clock))
+        self._flights = parts.flights
+        self._figures = parts.figures
+        self._options = parts.options
+        self._router = parts.router
+        self._watch = parts.watch
+        self._calling = parts.calling
+        self._giver = parts.giver
+        self._launching = parts.launching
+        self._departures = parts.departures
+        self._reporting = parts.reporting
+        self._forgetting = parts.forgetting
         self._started = False
         work.on_released(self._released)
         fleet.on_change(self._changed)
@@ -157,13 +94,7 @@ class Traffic:
         await self._giver.loop.stop()
         await self._departures.stop()
         await self._watch.stop()
-        if self._delivering:
-            _, late = await asyncio.wait(self._delivering, timeout=STOP_S)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
-        await self._promises.finish()
+        await self._launching.stop()
         await self._options.stop()
 
     @property
@@ -294,30 +225,6 @@ class Traffic:
         await self._fleet.leave(principal, group, instance, through=NODES)
         self._watch.leaves(group, instance)
 
-    def _has_waiting(self, group: str) -> bool:
-        return self._giver.has_waiting(group)
-
-    def _launch(self, flight: Flight) -> None:
-        """Deliver an execution in the background."""
-        task = asyncio.create_task(self._delivery.deliver(flight))
-        self._delivering.add(task)
-        task.add_done_callback(self._delivered)
-
-    def _delivered(self, task: "asyncio.Task[None]") -> None:
-        self._delivering.discard(task)
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            _log.error("an execution could not be delivered; it is left to the watch", exc_info=fault)
-
-    def _promised(self, flight: Flight) -> None:
-        self._promises.ask(flight).add_done_callback(_forget_failure)
-
-    async def _write_promises(self, flights: Sequence[Flight]) -> Sequence[Exception | None]:
-        lasting = [(one.id, one.version) for one in flights if one.ended is None and one.accepted]
-        if lasting:
-            now_us = self._clock.now_us()
-            await self._database.write(lambda: store.write_accepted(lasting, now_us))
-        return [None] * len(flights)
-
     def _released(self, before: Live, after: Live) -> None:
         """Follow an execution that nobody has any more: it ended, or waits again."""
         flight = self._flights.remove(after.task_id)
@@ -338,18 +245,8 @@ class Traffic:
         if self._fleet.get(group) is None:
             self._figures.forget(group)
 
-    def _address_of(self, holder: Holder) -> str | None:
-        view = self._fleet.get(holder.group)
-        one = None if view is None else view.instance(holder.instance)
-        return None if one is None else one.endpoints.get(BASE_URL)
-
 
 def check_owner(principal: Principal, view: AgentView) -> None:
     """Refuse who neither owns an agent nor administers agents. Raises OwnedByAnother."""
     if principal.id != view.owner and not principal.may(Scope.FLEET_ADMIN):
         raise OwnedByAnother(view.group)
-
-
-def _forget_failure(future: "asyncio.Future[None]") -> None:
-    if not future.cancelled():
-        future.exception()

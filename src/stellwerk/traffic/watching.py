@@ -27,7 +27,7 @@ import structlog
 from stellwerk.clock import MICROSECONDS, Clock
 from stellwerk.database.database import Database
 from stellwerk.database.errors import DatabaseUnavailable
-from stellwerk.fleet.model import AgentView, InstanceView, Presence
+from stellwerk.fleet.model import BASE_URL, AgentView, InstanceView, Presence
 from stellwerk.fleet.service import Fleet
 from stellwerk.loop import Loop
 from stellwerk.settings import TrafficSettings
@@ -72,7 +72,6 @@ class Watch:
         *,
         settings: TrafficSettings,
         clock: Clock,
-        address_of: Callable[[Holder], str | None],
     ) -> None:
         self._database = database
         self._fleet = fleet
@@ -81,7 +80,6 @@ class Watch:
         self._dialler = dialler
         self._settings = settings
         self._clock = clock
-        self._address_of = address_of
         self._grace_us = int(settings.drain_grace_s * MICROSECONDS)
         self._departed: dict[Key, int] = {}
         """Until when those who announced their end, or were replaced, may report."""
@@ -270,6 +268,11 @@ class Watch:
             del self._leaving[group]
         for key in [key for key, at in self._renewed.items() if at + 4 * RENEW_US <= now_us]:
             del self._renewed[key]
+
+    def _address_of(self, holder: Holder) -> str | None:
+        view = self._fleet.get(holder.group)
+        one = None if view is None else view.instance(holder.instance)
+        return None if one is None else one.endpoints.get(BASE_URL)
 
 
 def _instance(view: AgentView, name: str) -> InstanceView | None:

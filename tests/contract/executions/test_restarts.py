@@ -153,7 +153,7 @@ async def test_promises_and_waiting_calls_survive_the_control_plane(database: Da
     process.answer = process.promise
     promised = await site.begin()
     await first_id(process)
-    await site.traffic._promises.finish()
+    await site.traffic._launching.settle()
     late = await (await Process(site, "9.0.0").listen()).join(ready=False)
     waiting = await site.begin(pin="9.0.0")
     await site.crash()
