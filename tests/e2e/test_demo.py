@@ -40,7 +40,7 @@ def test_demo_ends_with_nothing_lost_and_nothing_left(tmp_path: Path) -> None:
     assert "No call failed of " in run.stdout
     assert "SIGKILL" in run.stdout
     assert "stellwerk-demo/Deployment/frontend: ImagePullBackOff" in run.stdout
-    assert "The broken image was found, told and taken back." in run.stdout
+    assert "The broken image was found, told, and taken back with approval." in run.stdout
     assert list(tmp_path.iterdir()) == []
     assert processes_of(tmp_path) == []
 

@@ -17,7 +17,7 @@ def demo(
 ) -> None:
     """Run a control plane and three workers, kill one in the middle, and show that nothing is lost. Then move
     the traffic of an agent from one version to the next, and show that no call fails. Then deploy five
-    services, break the image of one, show the reason, and roll back.
+    services, break the image of one, let the cause be found by itself, and roll back with approval.
 
     Everything lives in a temporary folder and on free ports, and is gone afterwards; in a cluster, in the
     namespace stellwerk-demo. The status is 0 when everything came as it should.

@@ -1,4 +1,4 @@
-"""The demo's last part: services onto a cluster, an image that does not exist, the reason, and the way back.
+"""The demo's last part: services onto a cluster, an image that does not exist, its cause, and the way back.
 
 The cluster is the sandbox unless the demo is told another one. There everything lives in a namespace of the
 demo's own, which goes with it.
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stellwerk.cli.demonstration.mending import SETTINGS, NotMended, mend
 from stellwerk.cli.demonstration.view import View
 
 NAMESPACE = "stellwerk-demo"
@@ -43,8 +44,8 @@ class Target:
     def options(self) -> tuple[str, ...]:
         """Options of `stellwerk serve`."""
         if self.kubeconfig is None:
-            return ("--cluster", "sandbox")
-        return ("--cluster", "kubeconfig", "--kubeconfig", str(self.kubeconfig.resolve()))
+            return (*SETTINGS, "--cluster", "sandbox")
+        return (*SETTINGS, "--cluster", "kubeconfig", "--kubeconfig", str(self.kubeconfig.resolve()))
 
     @property
     def name(self) -> str:
@@ -102,8 +103,7 @@ async def _course(conductor: _Conductor, target: Target, view: View) -> None:
     failure = await conductor.fail("update", {"services": [BROKEN]})
     reason = f"{failure['details']['resource']}: {failure['details']['error']}"
     view.say(f"{BROKEN} with an image that does not exist fails, and says why: {reason}")
-    back = await conductor.deploy("rollback", {})
-    view.say(f"rolled back to release {back['operation']['revision']}: objects and parameters")
+    view.say(f"healed: {await conductor.mend(view)}")
     if await conductor.call("GET", "/api/parameters") != before:
         raise NotAsExpected("the parameters are not those of the release")
 
@@ -132,6 +132,16 @@ class _Conductor:
             raise NotAsExpected(f"{action} with an image that does not exist was answered {status}")
         self._note(action, f"failed as it must: {said['details']['error']}", took_s)
         return said
+
+    async def mend(self, view: View) -> str:
+        """Let what is broken be investigated and rolled back."""
+        began = time.monotonic()
+        try:
+            done = await mend(self._session, view)
+        except NotMended as fault:
+            raise NotAsExpected(str(fault)) from fault
+        self._note("investigate", "cause found, rollback approved, healthy again", time.monotonic() - began)
+        return done
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call a path that must answer."""
@@ -168,5 +178,5 @@ def print_released(console: Console, released: Released) -> None:
         table.add_row(*row)
     console.print(table, highlight=False)
     good = not released.wrong
-    verdict = "The broken image was found, told and taken back." if good else released.wrong
+    verdict = "The broken image was found, told, and taken back with approval." if good else released.wrong
     console.print(Text(verdict, style="bold green" if good else "bold red"))
