@@ -12,7 +12,7 @@ import pytest
 from bench.serving import Server
 
 REPORT = Path(__file__).parents[2] / "bench" / "schemathesis.md"
-ENDLESS = ("/events/stream",)
+ENDLESS = ("/events/stream", "/api/events/stream")
 """Answers that never end have tests of their own."""
 SERVED_TWICE = "^/(api/v1/)?connector/"
 """Operations that need a connector's token; `/api/v1/traffic` serves the same table without one."""
@@ -42,7 +42,25 @@ not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "502", "504"]
 include-path-regex = "/weights?$"
 [operations.checks]
 positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412", "429", "5xx"]
+
+[[operations]]
+# Which services, instances and objects there are is not to be described, nor what their templates need.
+include-path-regex = "^/(api/(?!v1/)|manifests)"
+[operations.checks]
+positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "412", "429", "5xx"]
+
+[[operations]]
+# A deployment that fails is answered with 500, as published.
+include-path-regex = "^/api/(up|update|down|rollback|plan)$"
+[operations.checks]
+not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "500"]
 """
+SETTINGS: dict[str, object] = {
+    "log.format": "json",
+    "conductor.cluster": "sandbox",
+    "conductor.manifests": str(Path(__file__).parents[2] / "examples" / "guestbook" / "manifests"),
+    "conductor.wait_s": 0.02,
+}
 
 
 @pytest.mark.slow
@@ -79,7 +97,7 @@ def test_twenty_thousand_generated_requests_get_documented_answers(tmp_path: Pat
 
 def run_schemathesis(folder: Path, seed: int, examples: int) -> dict[str, Any]:
     """Run it against a fresh server; assert no failure and a server that lives. Return its report."""
-    server = Server(folder / "data", settings={"log.format": "json"}).start()
+    server = Server(folder / "data", settings=SETTINGS).start()
     try:
         report, said = start(server, folder, seed, examples)
         log = server.running.output.read_text(errors="replace")
