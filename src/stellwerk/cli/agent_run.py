@@ -5,68 +5,39 @@ from __future__ import annotations
 import logging
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 
 from stellwerk import __version__
+from stellwerk.cli import agent_options as of
 
 if TYPE_CHECKING:
     from stellwerk.agent.executors.settings import ExecutorSettings
 
 LOG_FORM = "%(asctime)s %(levelname)s %(message)s"
 LEVELS = ("debug", "info", "warning", "error")
+DATA_DIR = Path("/var/lib/stellwerk-agent")
 
 
 def run_agent(
-    server: Annotated[
-        str,
-        typer.Option(envvar="STELLWERK_SERVER", metavar="https://HOST:PORT", help="TLS listener to join."),
-    ],
-    token: Annotated[
-        str | None,
-        typer.Option(envvar="STELLWERK_AGENT_TOKEN", help="Registration token; only for the first start."),
-    ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(help="File with the token; read again at each registration.")
-    ] = None,
-    ca_sha256: Annotated[
-        list[str] | None,
-        typer.Option(envvar="STELLWERK_CA_SHA256", help="Fingerprint of the server's CA; may be repeated."),
-    ] = None,
-    ca_file: Annotated[
-        Path | None, typer.Option(help="PEM bundle to trust instead of a fingerprint.")
-    ] = None,
-    data_dir: Annotated[
-        Path,
-        typer.Option(envvar="STELLWERK_AGENT_DATA_DIR", help="The agent's own folder; survives restarts."),
-    ] = Path("/var/lib/stellwerk-agent"),
-    name: Annotated[
-        str | None, typer.Option(envvar="STELLWERK_AGENT_NAME", help="Its name; the host's by default.")
-    ] = None,
-    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")] = None,
-    capability: Annotated[
-        list[str] | None,
-        typer.Option(help="Take on only this (docker, compose, health, ssh, sticker); may be repeated."),
-    ] = None,
-    max_tasks: Annotated[int, typer.Option(min=1, max=1000, help="Tasks at once.")] = 2,
-    drain: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long tasks may go on after SIGTERM.")
-    ] = 30.0,
-    docker_host: Annotated[
-        str | None, typer.Option(envvar="DOCKER_HOST", help="The container engine's socket.")
-    ] = None,
-    bind_root: Annotated[
-        list[Path] | None, typer.Option(help="Folder that containers may mount; any by default.")
-    ] = None,
-    sticker_root: Annotated[
-        list[Path] | None, typer.Option(help="Further folder for stickers; may be repeated.")
-    ] = None,
-    no_stream: Annotated[
-        bool, typer.Option("--no-stream", help="Fetch tasks with heartbeats only; for odd proxies.")
-    ] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    server: of.Server,
+    token: of.Token = None,
+    token_file: of.TokenFile = None,
+    ca_sha256: of.Fingerprints = None,
+    ca_file: of.Bundle = None,
+    data_dir: of.DataDir = DATA_DIR,
+    name: of.Name = None,
+    label: of.Labels = None,
+    capability: of.Capabilities = None,
+    max_tasks: of.MostTasks = 2,
+    drain: of.Drain = 30.0,
+    docker_host: of.DockerHost = None,
+    bind_root: of.BindRoots = None,
+    sticker_root: of.StickerRoots = None,
+    no_stream: of.NoStream = False,
+    log_level: of.LogLevel = "info",
 ) -> None:
     """Join a control plane and do the tasks that it gives, until SIGTERM or SIGINT.
 
@@ -79,10 +50,7 @@ def run_agent(
     from stellwerk.agent.program import run
     from stellwerk.agent.settings import AgentSettings
 
-    if log_level not in LEVELS:
-        raise typer.BadParameter(f"a log level is one of {', '.join(LEVELS)}", param_hint="--log-level")
-    logging.basicConfig(level=logging.WARNING, format=LOG_FORM)
-    logging.getLogger("stellwerk.agent").setLevel(log_level.upper())
+    _log_at(log_level)
     executors = ExecutorSettings(
         data_dir=data_dir.absolute(),
         docker_host=docker_host,
@@ -106,6 +74,13 @@ def run_agent(
         executors=executors,
     )
     raise typer.Exit(run(settings))
+
+
+def _log_at(level: str) -> None:
+    if level not in LEVELS:
+        raise typer.BadParameter(f"a log level is one of {', '.join(LEVELS)}", param_hint="--log-level")
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORM)
+    logging.getLogger("stellwerk.agent").setLevel(level.upper())
 
 
 def _capabilities(wanted: list[str] | None, settings: ExecutorSettings) -> frozenset[str] | None:
