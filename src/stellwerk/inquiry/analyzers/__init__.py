@@ -4,6 +4,7 @@ from stellwerk.inquiry.analyzers import (
     access,
     calling,
     changed,
+    conditions,
     configured,
     confined,
     crashing,
@@ -46,6 +47,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     scaling.examine,
     ending.examine,
     rolling.examine,
+    conditions.examine,
 )
 """In the order in which clues are told: what is proven best first."""
 

@@ -12,6 +12,7 @@ CODES: Mapping[str, str] = {
     "BudgetUsedUp": "a disruption budget lets no pod go because some are not healthy",
     "ClaimLost": "the volume of a claim does not exist any more",
     "ClaimUnbound": "a pod waits for its claim",
+    "ConditionFails": "a custom resource says by its conditions that it is not well",
     "ConfigurationChanged": "a ConfigMap or Secret was changed, and its workload went wrong afterwards",
     "CredentialsRefused": "the other side refuses the credentials",
     "CronJobSuspended": "a CronJob is suspended",

@@ -78,6 +78,8 @@ def _ahead(facts: Facts, body: Body) -> Iterator[ObjectRef]:
             )
         case _:
             pass
+    if kind not in WORKLOADS:
+        yield from (ref_of(one) for one in facts.controlled(body))
     if kind in WORKLOADS and top is body:
         yield from (ref_of(one) for one in made(facts, body))
         yield from (one.service for one in dependencies(facts, body))

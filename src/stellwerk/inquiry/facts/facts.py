@@ -13,7 +13,7 @@ from stellwerk.release.kinship import made_by, newest_replica_set, pods_of
 from stellwerk.release.objects import Body
 
 DEEPEST_OWNER = 6
-"""Pod, ReplicaSet, Deployment, and some custom resources above; a loop of owners ends here."""
+"""Pod, ReplicaSet, Deployment are three; a loop of owners ends here."""
 
 
 class Facts:
@@ -45,7 +45,10 @@ class Facts:
         return ref not in self._objects and not unread
 
     def top(self, body: Body) -> Body:
-        """Return the controller at the end of the chain of owners, or the object itself."""
+        """Return the last workload of the chain of owners, or the object itself.
+
+        A custom resource above is a unit of its own: what it made is described by the workload.
+        """
         ref = ref_of(body)
         if ref not in self._tops:
             self._tops[ref] = self._climb(body)
@@ -145,6 +148,10 @@ class Facts:
         ref = ref_of(service)
         return self.get(named("Endpoints", ref.namespace, ref.name))
 
+    def controlled(self, body: Body) -> list[Body]:
+        """List the workloads that a custom resource had made."""
+        return [one for one in self.workloads if made_by(body, [one])]
+
     def earlier(self, deployment: Body) -> Body | None:
         """Return the ReplicaSet of the revision before the newest; None if there is none."""
         newest = newest_replica_set(deployment, self.of("ReplicaSet"))
@@ -166,7 +173,7 @@ class Facts:
 
     def _owner(self, body: Body) -> Body | None:
         for one in entries(part(body, "metadata"), "ownerReferences"):
-            if one.get("controller"):
+            if one.get("controller") and one.get("kind") in WORKLOADS:
                 return self.get(named(str(one.get("kind")), ref_of(body).namespace, str(one.get("name"))))
         return None
 

@@ -33,7 +33,7 @@ def ahead(facts: Facts, unit: ObjectRef) -> Iterator[ObjectRef]:
         case kind if kind in WORKLOADS:
             yield from _of_workload(facts, body)
         case _:
-            pass
+            yield from (ref_of(one) for one in facts.controlled(body))
 
 
 def called(facts: Facts, unit: ObjectRef) -> list[ObjectRef]:

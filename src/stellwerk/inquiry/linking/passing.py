@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 
 from stellwerk.inquiry.analyzers.clue import Seen
-from stellwerk.inquiry.analyzers.quoting import event_said, log_said, said
+from stellwerk.inquiry.analyzers.quoting import condition_said, event_said, log_said, said
 from stellwerk.inquiry.facts.facts import Facts, statuses
 from stellwerk.inquiry.facts.references import WORKLOADS
 from stellwerk.inquiry.model import ObjectRef
-from stellwerk.release.conditions import part
+from stellwerk.release.conditions import condition, instant, part
 from stellwerk.release.objects import Body
 
 HARMLESS = frozenset(
@@ -17,6 +17,7 @@ HARMLESS = frozenset(
 """Warnings that every start may bring; repeated ones count all the same."""
 OFTEN = 5
 _COMPLAINED = re.compile(r"refused|timed? ?out|unreachable|cannot|could not|failed|error", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?<=://)[a-z0-9][a-z0-9.-]*(?::\d+)?|\b[a-z0-9][a-z0-9.-]*:\d{2,5}\b")
 _RECOVERED = re.compile(
     r"\b(?:re-?connected|recovered|connected to|connection established|is back|is up again)\b", re.IGNORECASE
 )
@@ -49,10 +50,32 @@ def _of_member(facts: Facts, body: Body) -> Iterator[Seen]:
             )
     yield from (event_said(event, body) for event in facts.events(body) if _counts(event))
     for log in facts.logs(body):
-        lines = log.text.splitlines()
-        back = next((at for at, line in enumerate(lines) if _RECOVERED.search(line)), None)
-        if back is not None and any(_COMPLAINED.search(line) for line in lines[:back]):
-            yield log_said(log, lines[back])
+        if (back := _came_back(log.text.splitlines())) is not None:
+            yield log_said(log, back)
+    if body.get("kind") == "Deployment":
+        yield from _was_unavailable(facts, body)
+
+
+def _came_back(lines: list[str]) -> str | None:
+    """Return the line in which a program says that what it complained of works again."""
+    lost: set[str] = set()
+    complained = False
+    for line in lines:
+        addresses = set(_ADDRESS.findall(line))
+        if _COMPLAINED.search(line):
+            complained, lost = True, lost | addresses
+        elif complained and (_RECOVERED.search(line) or lost & addresses):
+            return line
+    return None
+
+
+def _was_unavailable(facts: Facts, deployment: Body) -> Iterator[Seen]:
+    """Tell that a Deployment got well only with its newest revision: the one before served nobody."""
+    newest, available = facts.newest(deployment), condition(deployment, "Available")
+    made = instant(part(newest or {}, "metadata").get("creationTimestamp"))
+    since = available.since if available.holds and facts.earlier(deployment) is not None else None
+    if made is not None and since is not None and since > made:
+        yield condition_said(deployment, "Available", available)
 
 
 def _of_gone(facts: Facts, unit: ObjectRef) -> Iterator[Seen]:
