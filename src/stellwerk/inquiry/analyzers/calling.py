@@ -19,7 +19,7 @@ _UNREACHED = re.compile(
     r"connection refused|connection reset|reset by peer|broken pipe|timed? ?out"
     r"|timeout|no route to host|unreachable|bad address"
     r"|no such host|name or service not known|name resolution|could not resolve"
-    r"|cannot resolve|getaddrinfo|enotfound|econnrefused"
+    r"|cannot resolve|getaddrinfo|enotfound|eai_again|unknownhost|econnrefused"
     r"|(?:can(?:no|')t|could not|unable to|failed to|error) (?:connect|connecting"
     r"|reach|dial|contact|resolve|fetch|call|open connection)"
     r"|waiting for|not reachable|upstream|unavailable|\b50[234]\b|deadline exceeded",
@@ -33,8 +33,9 @@ _HOST = re.compile(
     r"(?<![\w.-])((?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\.)*[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?::(\d{2,5}))?(?![\w-])"
 )
 _NAMED_HOST = re.compile(
-    r"(?:://|host(?:name)? |address |resolve |lookup |for |to |reach |connect |dial "
-    r"tcp |')['\"]?([a-z][a-z0-9.-]*[a-z0-9])",
+    r"(?:://|host(?:name)? |upstream |address |lookup |resolve (?:host|name) "
+    r"|enotfound |eai_again |exception: )"
+    r"['\"]?([a-z](?:[-a-z0-9.]*[a-z0-9])?)(?![\w.-])",
     re.IGNORECASE,
 )
 
@@ -72,7 +73,9 @@ def _meant(facts: Facts, known: dict[ObjectRef, Dependency], line: str, caller: 
     if not found and (named_host := _NAMED_HOST.search(line)):
         service = service_named(facts, named_host[1].lower(), caller.namespace)
         if service is not None and re.search(
-            r"bad address|no such host|not known|resol|lookup|enotfound", line, re.IGNORECASE
+            r"bad address|no such host|not known|resol|lookup|enotfound|eai_again|unknownhost",
+            line,
+            re.IGNORECASE,
         ):
             found.append(service)
     own = {ref_of(one) for one in facts.fronting(facts.get(caller) or {})}

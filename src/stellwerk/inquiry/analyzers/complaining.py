@@ -11,7 +11,8 @@ from stellwerk.release.objects import Body
 LINES_UNWELL, LINES_WELL = 60, 8
 """Of a pod that is not ready, and of one that is: what it wrote long ago may have passed."""
 COMPLAINT = re.compile(
-    r"error|fatal|panic|exception|fail|cannot|can't|could not|unable|denied|refused"
+    r"error|fatal|emerg|unsupported|illegal|enotfound|eai_again|panic|exception|fail"
+    r"|cannot|can't|could not|unable|denied|refused"
     r"|invalid|missing|timed? ?out"
     r"|not (?:set|found|defined|allowed|permitted|supported|ready)|unset|unknown"
     r"|unrecogni|forbidden|unreachable"

@@ -28,6 +28,7 @@ _UNSET = (
         rf"['\"`]?({_VARIABLE})\b",
         re.IGNORECASE,
     ),
+    re.compile(rf"resolve placeholder ['\"]({_VARIABLE})['\"]"),
     re.compile(rf"KeyError: ['\"]({_VARIABLE})['\"]"),
     re.compile(rf"(?:please|must) (?:set|define|provide)\b[^\n]{{0,20}}?\b({_VARIABLE})\b", re.IGNORECASE),
 )
@@ -47,7 +48,7 @@ _ARGUMENT = re.compile(
 )
 _PATH = re.compile(r"(/(?:[\w.-]+/)*[\w.-]+)")
 _FILE_TROUBLE = re.compile(
-    r"no such file|not found|cannot open|can't open|failed to (?:open|read|load|parse)"
+    r"unknown|emerg|no such file|not found|cannot open|can't open|failed to (?:open|read|load|parse)"
     r"|could not|error|invalid|syntax|parse|malformed|unexpected|missing",
     re.IGNORECASE,
 )
