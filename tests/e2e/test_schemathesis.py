@@ -38,6 +38,14 @@ include-path-regex = "/restart$"
 not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "502", "504"]
 
 [[operations]]
+# What can be the name of an object, and whether a workflow can be used, is not to be described.
+include-path-regex = "^/api/v1/incident/(analyze|workflows)"
+[operations.checks]
+positive_data_acceptance.expected-statuses = [
+  "2xx", "400", "401", "403", "404", "409", "422", "429", "5xx",
+]
+
+[[operations]]
 # Whether an If-Match still holds is not to be described.
 include-path-regex = "/weights?$"
 [operations.checks]

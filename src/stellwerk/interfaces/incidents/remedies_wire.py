@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from stellwerk.http.instants import Timestamp
+from stellwerk.inquiry.remedies.workflow import ExecutorName, Precondition, Risk
 from stellwerk.interfaces.incidents.wire import AnyObject, ResourceReference, SelectedWorkflow, Wire
 
 
@@ -70,10 +71,10 @@ class CatalogueWorkflow(Wire, forbid_unknown_fields=True):
     description: WorkflowDescription
     causes: list[str]
     targets: list[str]
-    risk: str
-    executor: str
+    risk: Risk
+    executor: ExecutorName
     version: str = "1"
-    preconditions: list[str] = msgspec.field(default_factory=list)
+    preconditions: list[Precondition] = msgspec.field(default_factory=list)
     fit: Annotated[float, Meta(ge=0, le=1)] = 0.5
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     defaults: dict[str, Any] = msgspec.field(default_factory=dict)

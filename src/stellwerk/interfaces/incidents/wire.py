@@ -23,6 +23,8 @@ HumanReviewReason = Literal[
 Outcome = Literal["workflow_selected", "no_workflow", "not_actionable", "resolved", "inconclusive"]
 AnyObject = dict[str, Any]
 Confidence = Annotated[float, Meta(ge=0, le=1)]
+NotEmpty = Annotated[str, Meta(extra_json_schema={"minLength": 1})]
+"""Described, and judged by the route: what is empty is 422 and not 400."""
 SignalMode = Annotated[
     str, Meta(extra_json_schema={"x-replace": {"type": "string", "description": "reactive or proactive"}})
 ]
@@ -51,15 +53,15 @@ class EnrichmentResults(Wire):
 class IncidentRequest(Wire):
     """An enriched signal: what is wrong with which object."""
 
-    incident_id: str
-    remediation_id: Annotated[str, Meta(extra_json_schema={"minLength": 1})]
+    incident_id: NotEmpty
+    remediation_id: NotEmpty
     """For correlation only."""
     signal_name: str
     severity: Severity
     signal_source: str
     resource_namespace: str
-    resource_kind: str
-    resource_name: str
+    resource_kind: NotEmpty
+    resource_name: NotEmpty
     error_message: str
     environment: str
     priority: str
