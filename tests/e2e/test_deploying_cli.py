@@ -100,6 +100,32 @@ def test_failure_is_told_with_the_reason_of_the_pod_and_rolled_back(
     assert site.good("diff", "3", "--against", "1") == "From release 1 to release 3:\n"
 
 
+def test_status_names_what_is_wrong_and_how_it_came(site: Site, prefix: str, tmp_path: Path) -> None:
+    assert site.good("status").splitlines()[1].split() == ["api-service", "not", "deployed", "default"]
+    site.good("up", "frontend")
+    assert "healthy" in site.good("status", "frontend")
+    site.good("parameters", "patch", "--file", broken(tmp_path))
+    site.command("update", "frontend")
+    ill = site.command("status", "frontend")
+    assert ill.status == 1
+    pod = next(line for line in ill.out.splitlines() if "/Pod/" in line and "healthy " not in line)
+    assert f"default/Pod/{prefix}frontend-" in pod
+    assert "ImagePullBackOff" in pod
+    assert "  failed; last reconciled " in ill.out
+    both = json.loads(site.command("status", "frontend", "--json").out)
+    assert (both["service"]["name"], both["state"]["state"]) == ("frontend", "failed")
+    assert site.command("status", "frontnd").status == 1
+    assert site.good("pause", "frontend", "--why", "a test")
+    assert "paused by local" in site.command("status", "frontend").out
+    assert site.good("resume", "frontend")
+
+
+def test_requirements_are_listed_with_what_was_found(site: Site) -> None:
+    heading, first, *_ = site.good("requirements").splitlines()
+    assert heading.split() == ["REQUIREMENT", "STATUS", "FOUND"]
+    assert first.split()[:3] == ["Kubernetes", "Version", "pass"]
+
+
 def test_down_shows_what_goes_and_does_nothing_unasked(site: Site, prefix: str) -> None:
     site.good("up", "frontend", "redis-master")
     refused = site.command("down", "frontend")

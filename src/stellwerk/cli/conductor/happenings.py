@@ -69,4 +69,7 @@ def _print(event: Mapping[str, Any], as_json: bool) -> None:
     if error and error not in message:
         # A word for programs stands before what it is about, a sentence behind it.
         message = f"{message}: {error}" if " " in error else f"{error}: {message}"
+    details = event.get("details") or {}
+    if not where and "operationId" in details:
+        message += f" ({details['operation']}, {details['operationId']})"
     typer.echo(f"{moment(event['timestamp'])}  {kind}{where}  {message}")
