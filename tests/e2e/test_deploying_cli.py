@@ -273,7 +273,7 @@ def test_server_that_starts_again_is_waited_for(site: Site, tmp_path: Path) -> N
     assert following.stdout is not None
     following.stdout.readline()
     site.server.stop()
-    site.server.start()
+    site.server.start(limit_s=90)
     site.good("operation", "cancel", started)
     told, _ = following.communicate(timeout=60)
     assert following.returncode == 1
