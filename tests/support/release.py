@@ -7,6 +7,7 @@ from typing import Any
 from stellwerk.clock import SystemClock
 from stellwerk.database.database import Database
 from stellwerk.journal.service import Journal
+from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.clusters.sandbox.sandbox import Sandbox
 from stellwerk.release.objects import Body, Key, Manifest
 from stellwerk.release.operations.record import Operation, OperationKind, Options, Prepared, Request
@@ -36,8 +37,12 @@ class Restored:
 class Yard:
     """An application on a simulated cluster."""
 
-    def __init__(self, database: Database, cluster: Sandbox | None = None) -> None:
-        self.cluster = cluster or Sandbox(start_s=0.02)
+    def __init__(
+        self, database: Database, cluster: Cluster | None = None, *, namespace: str = "shop"
+    ) -> None:
+        self.cluster: Cluster = cluster or Sandbox(start_s=0.02)
+        self._own = cluster is None
+        self.namespace = namespace
         self.restored = Restored()
         self.journal = Journal(database, JournalSettings(), SystemClock())
         self.tools = Tools(
@@ -53,14 +58,16 @@ class Yard:
 
     async def start(self) -> None:
         """Make the namespace and begin."""
-        await self.put(body("Namespace", "shop", namespace=""))
+        if self._own:
+            await self.put(body("Namespace", self.namespace, namespace=""))
         await self.operations.start_loop()
 
     async def stop(self) -> None:
         """End; what is open stays open."""
         await self.operations.stop()
         await self.journal.stop()
-        await self.cluster.close()
+        if self._own:
+            await self.cluster.close()
 
     async def put(self, one: Body, manager: str = "somebody") -> None:
         """Make an object that is not ours."""
@@ -80,13 +87,20 @@ class Yard:
         chosen = Options(**{"deadline_s": LIMIT_S, **options})
         request = Request(kind, US, services, "tester", chosen, revision)
         return await self.operations.begin(
-            request, Prepared(tuple(wanted), parameters or {}, namespace="shop")
+            request, Prepared(tuple(wanted), parameters or {}, namespace=self.namespace)
         )
 
-    async def run(self, kind: OperationKind, wanted: Sequence[Manifest] = (), **rest: Any) -> Operation:
+    async def run(
+        self,
+        kind: OperationKind,
+        wanted: Sequence[Manifest] = (),
+        *,
+        within_s: float = LIMIT_S,
+        **rest: Any,
+    ) -> Operation:
         """Carry an operation out."""
         operation = await self.begin(kind, wanted, **rest)
-        return await self.operations.wait(operation.id, LIMIT_S)
+        return await self.operations.wait(operation.id, within_s)
 
     async def names(self) -> set[str]:
         """List what is in the application's namespace, but for what the cluster made itself."""

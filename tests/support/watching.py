@@ -40,42 +40,46 @@ class Tower:
         found = await self.watching.services(identity, [service])
         return next(one for one in found if one.service == service)
 
-    async def until(self, status: str, service: str = "web") -> ServiceHealth:
+    async def until(self, status: str, service: str = "web", *, within_s: float = LIMIT_S) -> ServiceHealth:
         """Wait until a service is so."""
 
         async def found() -> ServiceHealth | None:
             one = await self.health(service)
             return one if one.health.status == status else None
 
-        return await until(found, lambda: f"{service} is not {status}")
+        return await until(found, lambda: f"{service} is not {status}", within_s=within_s)
 
-    async def until_drift(self, *keys: Key) -> None:
+    async def until_drift(self, *keys: Key, within_s: float = LIMIT_S) -> None:
         """Wait until exactly these objects drifted."""
 
         async def found() -> bool:
             return set(await self.watching.drift(US)) == set(keys)
 
-        await until(found, lambda: "drift is not as expected")
+        await until(found, lambda: "drift is not as expected", within_s=within_s)
 
     async def events(self, *kinds: str) -> list[dict[str, Any]]:
         """Return what the journal has of these kinds."""
         page = await self.yard.journal.page(EventFilter(kinds=kinds or ("deploy.*",)), limit=1000)
         return [{"kind": one.kind, "group": one.group} | msgspec.json.decode(one.data) for one in page.events]
 
-    async def until_event(self, kind: str, count: int = 1) -> Sequence[dict[str, Any]]:
+    async def until_event(
+        self, kind: str, count: int = 1, *, within_s: float = LIMIT_S
+    ) -> Sequence[dict[str, Any]]:
         """Wait until the journal has so many events of a kind."""
 
         async def found() -> Sequence[dict[str, Any]]:
             events = await self.events(kind)
             return events if len(events) >= count else ()
 
-        return await until(found, lambda: f"there are not {count} events {kind}")
+        return await until(found, lambda: f"there are not {count} events {kind}", within_s=within_s)
 
 
-async def until(found: Callable[[], Awaitable[Any]], message: Callable[[], str]) -> Any:
+async def until(
+    found: Callable[[], Awaitable[Any]], message: Callable[[], str], *, within_s: float = LIMIT_S
+) -> Any:
     """Wait until something is found; many things are looked at, so nothing announces it."""
     try:
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(within_s):
             while not (one := await found()):  # noqa: ASYNC110  many things are looked at
                 await asyncio.sleep(0.02)
             return one
