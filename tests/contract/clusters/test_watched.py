@@ -50,7 +50,7 @@ def wanted(namespace: str, **more: Any) -> list[Manifest]:
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "web", "namespace": namespace},
-        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "protocol": "TCP"}]},
     }
     bodies = [kube.config_map(namespace), kube.deployment(namespace, **more), service]
     return [manifest(one) for one in bodies]
