@@ -20,14 +20,20 @@ CLONED = ("tasks", "task_payloads", "events")
 
 
 def call(
-    server: Server, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    server: Server,
+    method: str,
+    path: str,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    within_s: float = 60.0,
 ) -> Any:
     """Send one request and return the decoded answer. Raise HTTPError for anything but 2xx."""
     data = None if body is None else msgspec.json.encode(body)
     asked = urllib.request.Request(server.url + path, data=data, method=method)
     for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
         asked.add_header(name, value)
-    with urllib.request.urlopen(asked, timeout=60) as answer:
+    with urllib.request.urlopen(asked, timeout=within_s) as answer:
         return msgspec.json.decode(answer.read())
 
 

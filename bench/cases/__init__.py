@@ -8,6 +8,7 @@ from bench.cases.fleet import fleet
 from bench.cases.idle import idle
 from bench.cases.machines import machines
 from bench.cases.submit import crowded_queue, submit
+from bench.cases.watching import watching
 from bench.measure import Bench
 
 CASES: dict[str, Callable[[Bench], None]] = {
@@ -18,4 +19,5 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "execute": execute,
     "million": crowded_queue,
     "machines": machines,
+    "watching": watching,
 }
