@@ -1,14 +1,11 @@
 """Who may not do something is told so, and nothing is done."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from stellwerk.release.clusters.errors import Refused
 from stellwerk.release.clusters.kinds import Kind
@@ -16,54 +13,9 @@ from stellwerk.release.clusters.kubernetes.kubeconfig import from_kubeconfig
 from stellwerk.release.clusters.kubernetes.kubernetes import KubernetesCluster
 from stellwerk.release.objects import Key, key_of
 from support.kube import MANAGER, config_map, next_change
+from support.kube_access import token_of, with_token
 
 pytestmark = pytest.mark.cluster
-
-RULES = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}]
-
-
-async def token_of(cluster: KubernetesCluster, namespace: str) -> str:
-    """The token of a new service account that may read ConfigMaps."""
-    access = "rbac.authorization.k8s.io"
-    named: dict[str, Any] = {"metadata": {"name": "reader", "namespace": namespace}}
-    subject = {"kind": "ServiceAccount", "name": "reader", "namespace": namespace}
-    role = {"apiGroup": access, "kind": "Role", "name": "reader"}
-    for body in (
-        {"apiVersion": "v1", "kind": "ServiceAccount", **named},
-        {"apiVersion": f"{access}/v1", "kind": "Role", **named, "rules": RULES},
-        {
-            "apiVersion": f"{access}/v1",
-            "kind": "RoleBinding",
-            **named,
-            "subjects": [subject],
-            "roleRef": role,
-        },
-    ):
-        await cluster.apply(body, manager=MANAGER)
-    secret: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "kubernetes.io/service-account-token",
-        "metadata": {
-            "name": "token",
-            "namespace": namespace,
-            "annotations": {"kubernetes.io/service-account.name": "reader"},
-        },
-    }
-    await cluster.apply(secret, manager=MANAGER)
-    async with aclosing(cluster.watch(Kind("Secret"), namespace=namespace)) as told:
-        while True:
-            body = (await next_change(told)).object
-            if body.get("metadata", {}).get("name") == "token" and "token" in body.get("data", {}):
-                return base64.b64decode(body["data"]["token"]).decode()
-
-
-def with_token(kubeconfig: Path, token: str, path: Path) -> str:
-    """Write a kubeconfig that has this token in place of the administrator's certificate."""
-    config = yaml.safe_load(kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": token}
-    path.write_text(yaml.safe_dump(config))
-    return str(path)
 
 
 @pytest.fixture
