@@ -48,7 +48,7 @@ def finished(operation: Operation) -> Event:
         "deleted": sum(one.status is ObjectStatus.DELETED for one in operation.objects),
         "release": operation.release,
     }
-    error = (failure.message or failure.error) if failure else None
+    error = ": ".join(filter(None, (failure.error, failure.message))) if failure else None
     resource = failure.resource if failure else None
     return _event(operation, "operation.finished", kind, message, key=resource, error=error, **more)
 

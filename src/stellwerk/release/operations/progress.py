@@ -20,9 +20,9 @@ from stellwerk.release import inventory as inventories
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.clusters.errors import ClusterError, Refused
 from stellwerk.release.inventory import Inventory
-from stellwerk.release.objects import Key, Manifest
+from stellwerk.release.objects import Key, Manifest, key_of
 from stellwerk.release.operations import events, store
-from stellwerk.release.operations.outcomes import Stopped
+from stellwerk.release.operations.outcomes import Stopped, failure_of
 from stellwerk.release.operations.record import (
     Failure,
     ObjectResult,
@@ -125,14 +125,16 @@ class Progress:
             # It comes with the first wave, and this copy right after it.
             if may_lack_namespace and refused.reason == "namespace_missing":
                 return
-            raise
+            raise Stopped(failure_of(refused, key_of(body))) from refused
         self._in_cluster = inventory.serial
 
     async def end(self, state: OperationState, failure: Failure | None) -> None:
         """Record the end, and the release if anything may have changed."""
         operation, tools = self.operation, self._tools
         if self._stored is not None:
-            with contextlib.suppress(ClusterError):  # the other copy holds, and the next run mends this one
+            with contextlib.suppress(
+                ClusterError, Stopped
+            ):  # the other copy holds, and the next run mends this one
                 await self.write_to_cluster()
         now_us = tools.clock.now_us()
         self.operation = replace(

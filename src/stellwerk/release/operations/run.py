@@ -22,7 +22,7 @@ from stellwerk.database.locks import NamedLock
 from stellwerk.release.clusters.errors import ClusterError
 from stellwerk.release.inventory import InventoryUnreadable
 from stellwerk.release.objects import Manifest
-from stellwerk.release.operations import store
+from stellwerk.release.operations import events, store
 from stellwerk.release.operations.applying import Applier
 from stellwerk.release.operations.contents import place_of
 from stellwerk.release.operations.looking import look, try_out
@@ -98,7 +98,9 @@ class Run:
         known = await self._look(wanted, scope)
         made = plan(wanted, known, scope, operation.depends_on)
         if made.obstacles:
-            progress.note([result_of(step, ObjectStatus.FAILED) for step in made.obstacles])
+            results = [result_of(step, ObjectStatus.FAILED) for step in made.obstacles]
+            progress.note(results)
+            await progress.write([events.happened(self.operation, one) for one in results])
             raise Stopped(obstructed(made.obstacles[0]))
         await self._intend(made, known)
         if operation.kind is OperationKind.ROLLBACK:

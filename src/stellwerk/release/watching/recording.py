@@ -20,7 +20,7 @@ from stellwerk.journal.store import append_many
 from stellwerk.release.clusters.errors import ClusterError
 from stellwerk.release.inventory import Inventory
 from stellwerk.release.objects import Body, Key
-from stellwerk.release.operations.record import Operation, Unreadable
+from stellwerk.release.operations.record import ObjectStatus, Operation, Unreadable
 from stellwerk.release.operations.service import Operations
 from stellwerk.release.operations.tools import Tools
 from stellwerk.release.watching import events, store, telling
@@ -156,7 +156,12 @@ class Recorder:
         if not begun:
             return set()
         last: Sequence[Operation] = await self._operations.list(self._watched.identity, 1)
-        return {(one.key, one.reason) for operation in last for one in operation.objects if one.reason}
+        return {
+            (one.key, one.reason)
+            for operation in last
+            for one in operation.objects
+            if one.status is ObjectStatus.FAILED
+        }
 
     def _tell(self, key: Key, one: Told, *, well: bool) -> None:
         now_us = self._tools.clock.now_us()
