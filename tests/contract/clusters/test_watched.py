@@ -9,6 +9,7 @@ import pytest
 
 from stellwerk.database.database import Database, open_database
 from stellwerk.release.clusters.cluster import Cluster
+from stellwerk.release.clusters.kinds import Kind
 from stellwerk.release.objects import Body, Key, Manifest
 from stellwerk.release.operations.record import OperationKind, OperationState
 from stellwerk.release.watching.drift import DriftKind
@@ -89,6 +90,32 @@ async def test_a_pod_that_somebody_deletes_is_seen_and_its_successor_too(
 
     await until(replaced, lambda: "the successor was not seen", within_s=60.0)
     await tower.until("healthy", within_s=60.0)
+
+
+async def test_a_warning_of_the_cluster_is_taken_in_for_the_object_that_it_comes_from(
+    tower: Tower, cluster: Cluster, namespace: str
+) -> None:
+    await up(tower)
+    await tower.until("healthy")
+    (pod,) = await cluster.list(Kind("Pod"), namespace=namespace)
+    metadata = pod["metadata"]
+    target = {"kind": "Pod", "namespace": namespace, "name": metadata["name"], "uid": metadata["uid"]}
+    event: Body = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "warning", "namespace": namespace},
+        "involvedObject": target,
+        "type": "Warning",
+        "reason": "Unhappy",
+        "message": "it is cold here",
+    }
+    await cluster.apply(event, manager=kube.MANAGER)
+    await cluster.apply(event | {"message": "it is cold here, still"}, manager=kube.MANAGER)
+    await tower.until_event("deploy.object.warned")
+    await cluster.apply(event | {"metadata": {"name": "other", "namespace": namespace}}, manager=kube.MANAGER)
+    found = await tower.until_event("deploy.object.warned", 2)
+    assert {one["group"] for one in found} == {f"{namespace}/Deployment/web"}
+    assert [one["details"]["object"] for one in found] == [f"{namespace}/Pod/{metadata['name']}"] * 2
 
 
 async def test_drift_is_seen_within_two_seconds(tower: Tower, cluster: Cluster, namespace: str) -> None:
