@@ -74,6 +74,7 @@ async def start_releasing(
         journal,
         Sealer(_derived(key, b"stellwerk.release")),
         clock,
+        settings.conductor.releases,
     )
     # One process alone has the embedded database: after a kill it takes its own locks back at once.
     holder = "here" if database.engine == "sqlite" else uuid.uuid4().hex

@@ -25,6 +25,8 @@ class ConductorSettings:
     interface's minute."""
     deadline_s: float = 600.0
     """Until an operation gives up waiting for health: images are pulled and volumes made in minutes."""
+    releases: int = 20
+    """Releases of an instance that are kept to go back to: some weeks of work, some megabytes."""
     gate: bool = False
     """Whether `up` is refused while the cluster does not meet a required entry of `requirements.yaml`. Off,
     as published: they only inform."""

@@ -336,3 +336,11 @@ async def test_what_may_read_may_not_deploy(shop: Shop) -> None:
     refused = await reader.call("POST", "/api/up", {"services": ["frontend"]})
     assert (refused.status, refused.body["error"]) == (403, "missing_scope")
     assert await shop.versions() == {}
+
+
+async def test_so_many_releases_are_kept_as_the_settings_say(tmp_path: Path) -> None:
+    async with open_shop(tmp_path, releases=2) as shop:
+        for _ in range(4):
+            await shop.up("redis")
+        listed = (await shop.api.get("/api/releases"))["releases"]
+        assert [one["revision"] for one in listed] == [4, 3]

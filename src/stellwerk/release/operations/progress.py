@@ -147,7 +147,7 @@ class Progress:
             yield from self._lock.guard()
             ended = self.operation
             if records:
-                ended = yield from _release(ended, now_us)
+                ended = yield from _release(ended, now_us, self._tools.kept)
             else:
                 yield from store.forget_operations(ended.identity)
             if self._stored is not None:
@@ -203,7 +203,7 @@ async def read_inventories(
     return stored, namespace, None if body is None else inventories.from_object(body)
 
 
-def _release(ended: Operation, now_us: int) -> Unit[Operation]:
+def _release(ended: Operation, now_us: int, kept: int) -> Unit[Operation]:
     """Record the whole application instance: what this operation did, and what it left alone."""
     releases = yield from store.list_releases(ended.identity)
     contents = dict(releases[0].contents) if releases else {}
@@ -222,5 +222,5 @@ def _release(ended: Operation, now_us: int) -> Unit[Operation]:
         contents=contents,
     )
     parameters = yield from store.read_operation_parameters(ended.id)
-    yield from store.put_release(ended.identity, release, parameters)
+    yield from store.put_release(ended.identity, release, parameters, kept=kept)
     return replace(ended, release=release.revision)

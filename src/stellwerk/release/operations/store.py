@@ -10,7 +10,7 @@ from stellwerk.release.operations.record import Operation, OperationKind, Operat
 from stellwerk.release.ownership import Identity
 
 KEPT = 20
-"""Releases of an application instance; older ones go when a new one is recorded."""
+"""Releases of an application instance that stay unless the settings say otherwise."""
 KEPT_OPERATIONS = 200
 """Finished operations of an application instance."""
 
@@ -121,7 +121,9 @@ def read_contents(identity: Identity, contents: Mapping[str, str]) -> Unit[dict[
     return found
 
 
-def put_release(identity: Identity, release: Release, parameters: bytes | None) -> Unit[None]:
+def put_release(
+    identity: Identity, release: Release, parameters: bytes | None, *, kept: int = KEPT
+) -> Unit[None]:
     """Record a revision, and let go of what is too old."""
     yield Sql(
         "INSERT INTO release_revisions (application, instance, revision, operation_id, kind, result,"
@@ -140,7 +142,7 @@ def put_release(identity: Identity, release: Release, parameters: bytes | None) 
             parameters,
         ),
     )
-    yield from _let_go(identity, release.revision)
+    yield from _let_go(identity, release.revision, kept)
 
 
 def list_releases(identity: Identity) -> Unit[list[Release]]:
@@ -193,10 +195,10 @@ def forget_operations(identity: Identity) -> Unit[None]:
     )
 
 
-def _let_go(identity: Identity, newest: int) -> Unit[None]:
+def _let_go(identity: Identity, newest: int, kept: int) -> Unit[None]:
     yield Sql(
         "DELETE FROM release_revisions WHERE application = $1 AND instance = $2 AND revision <= $3",
-        (*identity, newest - KEPT),
+        (*identity, newest - kept),
     )
     yield from forget_operations(identity)
     used = yield Sql(
@@ -205,11 +207,11 @@ def _let_go(identity: Identity, newest: int) -> Unit[None]:
         " AND finished_at IS NULL",
         identity,
     )
-    kept = {pair for row in used for pair in _TEXTS.decode(row[0]).items()}
+    held = {pair for row in used for pair in _TEXTS.decode(row[0]).items()}
     there = yield Sql(
         "SELECT service, hash FROM release_contents WHERE application = $1 AND instance = $2", identity
     )
-    yield from _forget_contents(identity, {(row[0], row[1]) for row in there} - kept)
+    yield from _forget_contents(identity, {(row[0], row[1]) for row in there} - held)
 
 
 def _forget_contents(identity: Identity, contents: Iterable[tuple[str, str]]) -> Unit[None]:

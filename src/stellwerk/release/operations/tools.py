@@ -10,6 +10,7 @@ from stellwerk.journal.service import Journal
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.operations.sealing import Sealer
 from stellwerk.release.operations.settling import Settling
+from stellwerk.release.operations.store import KEPT
 from stellwerk.release.ownership import Identity
 
 
@@ -32,3 +33,5 @@ class Tools:
     journal: Journal
     sealer: Sealer
     clock: Clock
+    kept: int = KEPT
+    """Releases of an application instance that are kept."""
