@@ -225,3 +225,25 @@ def test_the_scheduler_is_believed_before_the_status_of_the_pod_says_it() -> Non
     found = conclude(bundle(ref("Deployment", "web"), *workload("web"), pending, told))
 
     assert found.cause == "InsufficientResources"
+
+
+def test_a_secret_that_is_to_be_mounted_is_missed_without_an_event() -> None:
+    volumes = [
+        {"name": "keys", "secret": {"secretName": "keys"}},
+        {"name": "more", "secret": {"secretName": "more", "optional": True}},
+    ]
+    waits = [{"name": "main", "state": {"waiting": {"reason": "ContainerCreating"}}}]
+    waiting = pod("web-1-a", owner="web", phase="Pending", containerStatuses=waits, spec={"volumes": volumes})
+    found = conclude(bundle(ref("Deployment", "web"), *workload("web"), waiting))
+
+    assert (named(found.root_objects), found.cause) == (["Secret/keys"], "MissingSecret")
+
+
+def test_a_secret_that_may_not_be_read_is_not_called_missing() -> None:
+    volumes = [{"name": "keys", "secret": {"secretName": "keys"}}]
+    waits = [{"name": "main", "state": {"waiting": {"reason": "ContainerCreating"}}}]
+    waiting = pod("web-1-a", owner="web", phase="Pending", containerStatuses=waits, spec={"volumes": volumes})
+    gap = Gap(what="Secret/keys in shop", why="forbidden: no", object=ref("Secret", "keys"))
+    found = conclude(bundle(ref("Deployment", "web"), *workload("web"), waiting, gaps=(gap,)))
+
+    assert found.outcome is Outcome.INCONCLUSIVE

@@ -132,6 +132,7 @@ def _of_volumes(facts: Facts, pod: Body) -> Iterator[Clue]:
     ]
     told = [one for one in failed if missing(str(one.get("message", "")))]
     if not failed:
+        yield from _unheard(facts, pod)
         return
     last = (told or [one for one in failed if _VOLUME.search(str(one.get("message", "")))] or failed)[-1]
     message = str(last.get("message", ""))
@@ -161,6 +162,20 @@ def _of_volumes(facts: Facts, pod: Body) -> Iterator[Clue]:
         (event_said(last, pod),),
         facts={"volume": volume[1] if volume else ""},
     )
+
+
+def _unheard(facts: Facts, pod: Body) -> Iterator[Clue]:
+    """Look for what volumes name where no event tells: a node that has much to tell drops some."""
+    namespace = ref_of(pod).namespace
+    for volume in part(pod, "spec").get("volumes") or []:
+        for field, kind, label in (("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName")):
+            source = part(volume, field)
+            ref = named(kind, namespace, str(source.get(label)))
+            if source and not source.get("optional") and facts.absent(ref):
+                summary = f"{ref} is not there, and {facts.unit(ref_of(pod))} is to mount it"
+                seen = (said(pod, f"volume {volume.get('name')}: {kind} {ref.name}"), not_there(ref))
+                about = {"missing": ref.name, "kind": kind}
+                yield Clue(f"Missing{kind}", ref_of(pod), summary, seen, blames=(ref,), facts=about)
 
 
 def _key(facts: Facts, message: str, pod: Body) -> Clue | None:
