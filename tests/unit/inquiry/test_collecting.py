@@ -6,7 +6,8 @@ import pytest
 from bench.scenarios.veiled import VeiledCluster
 
 from stellwerk.inquiry.evidence.collecting import collect
-from stellwerk.inquiry.model import Budget, Bundle, ObjectRef, Target
+from stellwerk.inquiry.linking.concluding import conclude
+from stellwerk.inquiry.model import Budget, Bundle, ObjectRef, Outcome, Target
 from stellwerk.release.clusters.errors import ClusterUnavailable
 from stellwerk.release.clusters.kinds import Kind
 from stellwerk.release.clusters.sandbox.sandbox import Sandbox
@@ -111,3 +112,26 @@ async def test_a_cluster_that_is_gone_is_an_error(cluster: Sandbox) -> None:
 
     with pytest.raises(ClusterUnavailable):
         await seen(away)
+
+
+async def test_what_is_well_in_the_sandbox_is_not_accused(cluster: Sandbox) -> None:
+    assert conclude(await seen(cluster)).outcome is Outcome.NOT_ACTIONABLE
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [("image-pull", "ImagePullFailed"), ("crash", "ProgramCrashed"), ("oom", "OomKilled")],
+)
+async def test_what_the_sandbox_plays_is_found(cluster: Sandbox, fault: str, cause: str) -> None:
+    broken = deployment("shop", "web", image="shop:2")
+    notes = {"sandbox.stellwerk.dev/fail": fault, "sandbox.stellwerk.dev/log": "fatal: it is broken"}
+    broken["spec"]["template"]["metadata"]["annotations"] = notes
+    await cluster.apply(broken, manager=MANAGER, force=True)
+    await until_health(cluster, broken, lambda health: health.reason is not None and health.reason.certain)
+
+    found = conclude(await seen(cluster))
+
+    assert (found.cause, [one.name for one in found.root_objects]) == (cause, ["web"])
+    assert found.facts["regression"] == "true"
+    assert found.introduced_by is not None
+    assert "→ shop:2" in found.introduced_by.what
