@@ -220,6 +220,9 @@ async def test_session_is_shown_to_who_asked_for_it_and_to_who_approves(office: 
         await office.investigations.get(opened.id, stranger)
     assert (await office.told(opened.id))[-1] == events.ACCESS_DENIED
     assert await office.investigations.list(stranger) == []
+    ours = await office.investigations.open(opening(), "stellwerk", cause_key="shop/web/Crash")
+    assert [one.id for one in await office.investigations.list(stranger, limit=1)] == [ours.id]
+    assert [one.id for one in await office.investigations.list(owner)] == [ours.id, opened.id]
 
 
 async def test_finished_sessions_are_removed_after_their_time_with_their_locks(

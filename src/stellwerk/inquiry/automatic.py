@@ -18,13 +18,13 @@ from stellwerk.database.errors import DatabaseUnavailable
 from stellwerk.inquiry.model import ObjectRef, Target
 from stellwerk.inquiry.sessions.service import Investigations
 from stellwerk.inquiry.sessions.session import AtCapacity, Opening, Session, Signal
+from stellwerk.inquiry.sessions.visibility import OURSELVES
 from stellwerk.journal.event import Event, Retention
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
 from stellwerk.release.watching.record import HealthChange
 from stellwerk.settings import InquirySettings
 
-PRINCIPAL = "stellwerk"
 SOURCE = "stellwerk.watching"
 WAITING = 100
 AGAIN_S = 5.0
@@ -86,7 +86,7 @@ class Automatic:
         since_us = self._clock.now_us() - int(self._settings.again_after_s * MICROSECONDS)
         if await self._investigations.opened_for(cause, since_us) is not None:
             return
-        session = await self._investigations.open(opening_of(change), PRINCIPAL, cause_key=cause)
+        session = await self._investigations.open(opening_of(change), OURSELVES, cause_key=cause)
         await self._journal.record(_opened(change, session))
 
 
@@ -127,7 +127,7 @@ def _opened(change: HealthChange, session: Session) -> Event:
         Retention.TASK,
         group=str(change.key),
         task=session.id,
-        principal=PRINCIPAL,
+        principal=OURSELVES,
         application=change.identity.application,
         data=msgspec.json.encode(data).decode(),
     )

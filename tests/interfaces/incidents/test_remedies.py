@@ -12,6 +12,9 @@ from msgspec.structs import replace as changed
 
 from interfaces.incidents.conftest import SESSION, request
 from stellwerk.inquiry.model import Change, Conclusion, ObjectRef
+from stellwerk.inquiry.remedies.executors.executor import Order
+from stellwerk.inquiry.remedies.executors.patching import Patching
+from stellwerk.inquiry.remedies.executors.releasing import Releasing
 from stellwerk.release.objects import Key
 from stellwerk.settings import InquirySettings, Settings
 from support.inquiry import BAD_IMAGE, ScriptedDetective
@@ -189,6 +192,20 @@ async def test_remedy_that_does_not_bring_the_health_back_fails_and_is_not_chose
         attempts = result["validation_attempts_history"]
         told = [error for one in attempts for error in one["errors"]]
         assert "it was tried on this target lately, and did not help" in told
+
+
+async def test_order_that_is_given_again_changes_nothing_twice(tmp_path: Path):
+    async with broken_shop(tmp_path) as shop:
+        releasing = shop.plane.control.subjects.releasing
+        rollback = Order("rem_1", "release.rollback", FRONTEND, {}, "local", "broken", 0)
+        first, again = [await Releasing(releasing.deployer).perform(rollback) for _ in range(2)]
+        assert (first, again.worked) == (again, True)
+        assert len((await shop.api.get("/api/releases"))["releases"]) == 3
+        restart = Order("rem_2", "workload.restart", FRONTEND, {}, "local", "stale", 0)
+        await Patching(releasing.cluster).perform(restart)
+        before = await generation(shop)
+        assert (await Patching(releasing.cluster).perform(restart)).message == "it was changed already"
+        assert await generation(shop) == before
 
 
 async def test_one_remedy_of_a_target_at_a_time(tmp_path: Path):

@@ -35,7 +35,7 @@ from stellwerk.inquiry.sessions.session import (
     SessionState,
     UnknownSession,
 )
-from stellwerk.inquiry.sessions.visibility import may_see
+from stellwerk.inquiry.sessions.visibility import may_see, shown_to
 from stellwerk.journal.store import append_many
 from stellwerk.loop import Loop
 from stellwerk.settings import InquirySettings
@@ -166,8 +166,8 @@ class Investigations:
         self, principal: Principal, limit: int = 50, target: str | None = None
     ) -> Sequence[Session]:
         """List the newest sessions that are shown to the caller; `target`: `namespace/Kind/name`."""
-        found = await self._tools.database.read(lambda: store.newest(limit, target))
-        return [one for one in found if may_see(principal, one)]
+        shown = shown_to(principal)
+        return await self._tools.database.read(lambda: store.newest(limit, target, shown))
 
     async def cancel(self, session_id: str, principal: Principal) -> Session:
         """End a session at once. Raises UnknownSession, AlreadyEnded."""

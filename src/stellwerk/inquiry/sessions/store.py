@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stellwerk.database.unit import Sql, Unit
+from stellwerk.database.unit import Sql, Unit, Value
 from stellwerk.inquiry.sessions.session import Session
 
 _SESSION = msgspec.json.Decoder(Session)
@@ -87,12 +87,23 @@ def count_open() -> Unit[int]:
     return int(rows[0][0])
 
 
-def newest(limit: int, target: str | None = None) -> Unit[list[Session]]:
-    """List sessions, newest first; of one target, or of all."""
-    chosen = " WHERE target = $2" if target is not None else ""
+def newest(
+    limit: int, target: str | None = None, principals: Sequence[str] | None = None
+) -> Unit[list[Session]]:
+    """List sessions, newest first; of one target, or of all; of these principals, or of all."""
+    values: list[Value] = [limit]
+    conditions = []
+    if target is not None:
+        values.append(target)
+        conditions.append(f"target = ${len(values)}")
+    if principals is not None:
+        places = range(len(values) + 1, len(values) + len(principals) + 1)
+        values += principals
+        conditions.append(f"principal IN ({', '.join(f'${place}' for place in places)})")
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     rows = yield Sql(
-        f"SELECT record FROM investigations{chosen} ORDER BY requested_at DESC, session_id DESC LIMIT $1",
-        (limit,) if target is None else (limit, target),
+        f"SELECT record FROM investigations{where} ORDER BY requested_at DESC, session_id DESC LIMIT $1",
+        tuple(values),
     )
     return [_SESSION.decode(row[0]) for row in rows]
 

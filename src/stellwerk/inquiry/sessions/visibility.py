@@ -4,13 +4,19 @@ from stellwerk.inquiry.sessions.session import Session
 from stellwerk.trust.principal import Principal
 from stellwerk.trust.scopes import Scope
 
+OURSELVES = "stellwerk"
+"""As whom we open sessions by ourselves."""
+
 
 def may_see(principal: Principal, session: Session) -> bool:
     """Tell whether a session is shown: to who asked for it, to who may approve remedies, and to all readers
     if we opened it ourselves."""
-    return (
-        session.automatic
-        or session.by == principal.id
-        or principal.may(Scope.INCIDENTS_APPROVE)
-        or principal.administers(Scope.INCIDENTS_READ)
-    )
+    shown = shown_to(principal)
+    return shown is None or session.by in shown
+
+
+def shown_to(principal: Principal) -> tuple[str, ...] | None:
+    """List whose sessions are shown to a principal; None is everybody's."""
+    if principal.may(Scope.INCIDENTS_APPROVE) or principal.administers(Scope.INCIDENTS_READ):
+        return None
+    return (principal.id, OURSELVES)
