@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Where the environment forbids bytecode, every server that is started would be compiled anew: seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test again check soak bench lock format clean
+.PHONY: demo test again check soak bench lock sbom audit format clean
 
 # `make demo DEMO="--kubeconfig FILE"` deploys to a cluster in place of the sandbox.
 demo: $(READY)
@@ -34,6 +34,18 @@ soak: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 
+# What a release is made of, as CycloneDX.
+sbom: $(READY)
+	mkdir -p dist
+	$(BIN)/python .ci/sbom.py > dist/stellwerk.cdx.json
+
+# Asks the package index for known weaknesses of what the lock names, so it needs one. In an environment of its own,
+# because what checks the lock should not be locked by it. Strict: a package that nothing is known of is not one without weaknesses.
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv-audit/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
+
 format: $(READY)
 	$(BIN)/ruff check --fix src tests bench examples
 	$(BIN)/ruff format src tests bench examples
@@ -53,4 +65,4 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 """Every operation × every kind of caller. The operations are those of the served description."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from stellwerk.settings import Settings
 from stellwerk.trust.scopes import Scope, granted_by
+from support.authorisation import matrix
 from support.plane import Answer, Caller, Plane, running_plane
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "authorisation.md"
 ENDLESS = ("/events/stream", "/api/events/stream")
 PUBLIC = {("GET", "/health"), ("GET", "/"), ("GET", "/ready")} | {
     ("POST", "/api/v1/agents/register"),
@@ -98,6 +101,13 @@ async def test_closed_listener_needs_a_key_for_everything_that_is_not_public(tmp
 async def test_only_these_operations_are_public(plane: Plane):
     described = await operations(plane.main)
     assert {(method, path) for method, path, required in described if required is None} == PUBLIC
+
+
+async def test_document_of_the_matrix_is_what_is_served(plane: Plane):
+    now = matrix((await plane.main.get("/openapi.json"))["paths"])
+    if os.environ.get("STELLWERK_GOLDEN") == "write":
+        DOCUMENT.write_text(now)
+    assert DOCUMENT.read_text() == now
 
 
 async def test_refused_callers_change_nothing(plane: Plane):
