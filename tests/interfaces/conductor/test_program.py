@@ -164,3 +164,12 @@ def test_importing_the_package_loads_nothing_of_the_server() -> None:
     program = "import sys, stellwerk; print([one for one in sys.modules if one.startswith('stellwerk.')])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+def test_program_in_the_documentation_is_one() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "deploying.md").read_text()
+    names: dict[str, Any] = {"__name__": "program"}
+    exec(text.split("```python\n")[1].split("```")[0], names)
+    program = names["conductor"]
+    assert isinstance(program, Conductor)
+    assert names["registry"]("a") == "registry.example/a"
