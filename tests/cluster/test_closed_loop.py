@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from interfaces.incidents.conftest import SESSION, request
+from stellwerk.release.clusters.kubernetes.kubernetes import KubernetesCluster
 from stellwerk.release.objects import Key
 from stellwerk.settings import InquirySettings, Settings
+from support.kube_access import token_of, with_token
 from support.plane import Caller
 from support.shop import Shop, open_shop
 
@@ -128,6 +130,19 @@ async def test_target_that_does_not_exist_ends_in_an_honest_result(
             result = await result_of(shop.plane.main, session_id)
             assert result["selected_workflow"] is None
             assert result["investigation_outcome"] in {"inconclusive", "no_workflow", "not_actionable"}
+
+
+async def test_namespace_that_may_not_be_read_is_unknown_and_not_broken(
+    tmp_path: Path, kubeconfig: Path, cluster: KubernetesCluster, namespace: str
+) -> None:
+    limited = with_token(kubeconfig, await token_of(cluster, namespace), tmp_path / "limited")
+    async with open_shop(tmp_path, **real(Path(limited))) as shop:
+        body = request(resource_namespace="kube-system", resource_name="coredns")
+        session_id = (await shop.plane.main.post("/api/v1/incident/analyze", body))["session_id"]
+        result = await result_of(shop.plane.main, session_id)
+        assert result["investigation_outcome"] == "inconclusive", result
+        assert (result["needs_human_review"], result["selected_workflow"]) == (True, None)
+        assert result["root_cause_analysis"]["missing"]
 
 
 async def until(shop: Shop, key: Key, holds: Any) -> None:
