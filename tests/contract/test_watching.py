@@ -1,10 +1,15 @@
 """Watching what is deployed, on both engines, over the simulated cluster."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 import pytest
 
 from stellwerk.database.database import Database
+from stellwerk.release.clusters.cluster import Changed
+from stellwerk.release.clusters.errors import Refused
+from stellwerk.release.clusters.kinds import Kind
+from stellwerk.release.clusters.sandbox.sandbox import Sandbox
 from stellwerk.release.objects import Body, Key
 from stellwerk.release.operations.record import OperationKind, OperationState
 from stellwerk.release.watching.drift import DriftKind
@@ -12,7 +17,7 @@ from stellwerk.release.watching.reconciling import Mode
 from stellwerk.release.watching.record import DeploymentState
 from support.release import Yard, config, deployment
 from support.watching import Tower, until
-from support.worlds import US, body
+from support.worlds import US, body, manifest
 
 UP, DOWN = OperationKind.UP, OperationKind.DOWN
 FRONT = Key("shop", "Deployment", "front", "apps")
@@ -147,6 +152,33 @@ async def test_warnings_of_the_cluster_are_taken_in_once_over_restarts(tower: To
     await warn(tower.yard, FRONT, await uid_of(tower.yard, FRONT), reason="Other")
     assert len(await again.until_event("deploy.object.warned", 2)) == 2
     await again.stop()
+
+
+class Blind(Sandbox):
+    """A cluster that lets nobody read or watch Secrets."""
+
+    def watch(self, kind: Kind, **more: Any) -> AsyncGenerator[Changed, None]:
+        if kind.kind == "Secret":
+            raise Refused("forbidden", "secrets is forbidden: cannot watch resource", 403)
+        return super().watch(kind, **more)
+
+
+async def test_what_may_not_be_watched_makes_no_service_unknown(database: Database) -> None:
+    yard = Yard(database, Blind(start_s=0.02))
+    await yard.put(body("Namespace", "shop", namespace=""))
+    await yard.start()
+    tower = Tower(yard)
+    await tower.start()
+    secret = manifest(body("Secret", "keys", data={"a": "YQ=="}))
+    await yard.run(UP, [secret, deployment("front")])
+    found = await tower.until("healthy")
+    assert found.worst is None
+    nodes = {node.key.kind: node.health for node in await tower.watching.tree(US, "web")}
+    assert nodes["Secret"].status == "unknown"
+    assert "not visible" in nodes["Secret"].message
+    await tower.stop()
+    await yard.stop()
+    await yard.cluster.close()
 
 
 async def test_drift_is_seen_told_and_over_when_it_is_undone(tower: Tower) -> None:

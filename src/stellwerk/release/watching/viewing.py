@@ -36,7 +36,9 @@ def _service(
     keys = sorted(watched.inventory.of({name})) if watched else []
     if watched is None or not keys:
         return ServiceHealth(name, False, "", 0, ABSENT, None, checked_at)
-    healths = {key: watched.health_of(key) for key in keys}
+    # What we may not watch says nothing about a service of which other objects can be watched.
+    visible = [key for key in keys if watched.is_visible(key)] or keys
+    healths = {key: watched.health_of(key) for key in visible}
     found = worst([*healths.values()])
     if any(one is UNSEEN for one in healths.values()) and found.status in ("healthy", "suspended"):
         found = UNSEEN

@@ -77,6 +77,10 @@ class Watched:
             return UNSEEN
         return self.away() or judged.health
 
+    def is_visible(self, key: Key) -> bool:
+        """Tell whether we may watch an owned object, as far as that is known."""
+        return not self.feed.refusal(key, self.inventory.entries[key])
+
     def away(self) -> Health | None:
         """Return what every object's health is while the cluster is away; None while it is there."""
         lost_s = self.feed.lost_for_s
