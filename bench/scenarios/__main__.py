@@ -1,4 +1,7 @@
-"""`python -m bench.scenarios [--only NAME]… [--variants N] [--at-once N] [--record FOLDER] [--write]`."""
+"""`python -m bench.scenarios [--only NAME]… [--variants N] [--at-once N] [--record FOLDER] [--write]`.
+
+`--again FOLDER` needs no cluster: what `--record` kept is concluded anew.
+"""
 
 import argparse
 import asyncio
@@ -7,7 +10,7 @@ import sys
 from pathlib import Path
 
 from bench.scenarios.report import document, line
-from bench.scenarios.running import run_all
+from bench.scenarios.running import conclude_again, run_all
 from bench.scenarios.scenario import load_all
 from bench.scenarios.scoring import Score
 from bench.scenarios.variants import variant
@@ -15,6 +18,8 @@ from stellwerk.release.clusters.kubernetes.kubeconfig import from_kubeconfig
 from stellwerk.release.clusters.kubernetes.kubernetes import KubernetesCluster
 
 RESULTS = Path(__file__).parents[1] / "scenarios.md"
+MARK = "<!-- what follows is written by `python -m bench.scenarios --write` -->\n\n"
+"""Above it stands how it was measured."""
 
 
 def arguments() -> argparse.Namespace:
@@ -25,6 +30,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--crowd", type=int, default=0, help="pods that nobody starts, in every namespace")
     parser.add_argument("--at-once", type=int, default=5, help="scenarios that run at the same time")
     parser.add_argument("--record", type=Path, help="folder in which the bundles are kept")
+    parser.add_argument(
+        "--again", type=Path, help="conclude from the bundles of this folder instead of running"
+    )
     parser.add_argument("--write", action="store_true", help=f"write the table to {RESULTS.name}")
     return parser.parse_args()
 
@@ -36,15 +44,18 @@ async def main() -> int:
     chosen = [one for one in load_all() if not only or {one.name, one.fault_class} & only]
     seeds = range(asked.first, asked.first + asked.variants)
     variants = [variant(one, seed, asked.crowd) for seed in seeds for one in chosen]
-    cluster = KubernetesCluster(from_kubeconfig(os.environ["KUBECONFIG"]))
-    try:
-        scores = await run_all(cluster, variants, at_once=asked.at_once, told=_tell, keep=asked.record)
-    finally:
-        await cluster.close()
+    if asked.again:
+        scores = conclude_again(asked.again, chosen)
+    else:
+        cluster = KubernetesCluster(from_kubeconfig(os.environ["KUBECONFIG"]))
+        try:
+            scores = await run_all(cluster, variants, at_once=asked.at_once, told=_tell, keep=asked.record)
+        finally:
+            await cluster.close()
     text = document(scores)
     print(text)
     if asked.write:
-        RESULTS.write_text(text)
+        RESULTS.write_text(RESULTS.read_text().partition(MARK)[0] + MARK + text)
     return 1 if any(one.failed for one in scores) else 0
 
 

@@ -10,7 +10,8 @@ from typing import cast
 
 import msgspec
 
-from bench.scenarios.recording import record
+from bench.scenarios.recording import read, record
+from bench.scenarios.scenario import Scenario
 from bench.scenarios.scoring import Score, missed, score
 from bench.scenarios.staging import NotStaged, clear, stage
 from bench.scenarios.told import ToldCluster
@@ -77,6 +78,20 @@ async def investigate(cluster: Cluster, variant: Variant, keep: Path | None) -> 
         record(keep, variant, bundle)
     found = score(variant, bundle, conclusion)
     return replace(found, seconds=round(found.seconds + thought, 3))
+
+
+def conclude_again(folder: Path, scenarios: Sequence[Scenario]) -> list[Score]:
+    """Score what was recorded by the rules of now; calls and seconds are those of the collecting."""
+    known = {one.name: one for one in scenarios}
+    scores = []
+    for file in sorted(folder.glob("*.json.gz")):
+        recorded = read(file)
+        if recorded.scenario in known:
+            variant = Variant(
+                known[recorded.scenario], recorded.seed, recorded.namespace, dict(recorded.names)
+            )
+            scores.append(score(variant, recorded.bundle, conclude(recorded.bundle)))
+    return scores
 
 
 def target_of(variant: Variant) -> Target:

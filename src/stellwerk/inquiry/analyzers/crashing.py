@@ -49,6 +49,8 @@ def crashed(facts: Facts, pod: Body, status: Body, *, first: bool = False) -> bo
         return True
     at = instant(ended.get("finishedAt"))
     recent = at is not None and (facts.now - at).total_seconds() < LATELY_S
+    if recent and ended.get("reason") == "OOMKilled":
+        return True  # memory is needed again: a run that is well says little within minutes
     return recent and not (condition(pod, "Ready").holds and _survived(facts, status, ended))
 
 
