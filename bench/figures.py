@@ -47,3 +47,8 @@ def figure(case: str, unit: str, rounds: Sequence[float], goal: Goal | None = No
 def failed(case: str, why: str) -> Figure:
     """Make the row of a case that could not be measured."""
     return Figure(case, 0.0, "", 0.0, 0.0, note=f"failed: {why[:300]}", goal=Goal(1.0))
+
+
+def skipped(case: str, why: str) -> Figure:
+    """Make the row of a case that this machine has nothing for."""
+    return Figure(case, 0.0, "", 0.0, 0.0, note=f"skipped: {why}")

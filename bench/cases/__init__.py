@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from bench.cases.delivery import delivery
+from bench.cases.deploy import deploy
 from bench.cases.execute import execute
 from bench.cases.fleet import fleet
 from bench.cases.idle import idle
@@ -20,4 +21,5 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "million": crowded_queue,
     "machines": machines,
     "watching": watching,
+    "deploy": deploy,
 }
