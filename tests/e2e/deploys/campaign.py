@@ -21,8 +21,10 @@ from e2e.deploys.orders import FILES, Order, draw_orders
 from e2e.kills.claim_worker import Wire
 from support.application import write
 
-FIRST_RELEASE_LIMIT_S = 90.0
-LIMIT_S = 240.0
+START_LIMIT_S = 120.0
+"""A machine that many tests share may take its time; a quiet one needs two seconds."""
+FIRST_RELEASE_LIMIT_S = 200.0
+LIMIT_S = 500.0
 BETWEEN_KILLS_S = (0.1, 1.2)
 
 
@@ -58,7 +60,7 @@ class Campaign:
 
     def run(self, operations: int, kills: int) -> Report:
         """Ask for so many operations, and kill so often until they have ended. The server goes on."""
-        self.server.start()
+        self.server.start(START_LIMIT_S)
         each = operations // len(self.instances)
         threads = [
             threading.Thread(target=self.ask, args=(instance, draw_orders(self.chance, instance, each)))
@@ -87,7 +89,7 @@ class Campaign:
             else:
                 document = {"global": {"namespace": self.instances[instance]}, "services": order.parameters}
                 self.post(wire, f"/api/parameters?instance={instance}", document)
-            path = f"/api/{order.kind}?instance={instance}&wait=false&deadlineSeconds=120"
+            path = f"/api/{order.kind}?instance={instance}&wait=false&deadlineSeconds=300"
             answer = self.post(wire, path, body)
             if "operation" in answer:
                 self.acknowledged[answer["operation"]["id"]] = order.note
@@ -113,7 +115,7 @@ class Campaign:
             if not any(thread.is_alive() for thread in asking) and not self.open_operations():
                 return number
             self.server.kill()
-            self.server.start()
+            self.server.start(START_LIMIT_S)
         return kills
 
     def drain(self) -> list[str]:
