@@ -25,7 +25,9 @@ START_LIMIT_S = 120.0
 """A machine that many tests share may take its time; a quiet one needs two seconds."""
 FIRST_RELEASE_LIMIT_S = 200.0
 LIMIT_S = 500.0
-BETWEEN_KILLS_S = (0.1, 1.2)
+UNDER_WAY = frozenset({"running", "waiting"})
+AT_WORK_S = (0.0, 0.8)
+"""From the sight of an operation under way to the kill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +113,24 @@ class Campaign:
 
     def kill_until_ended(self, kills: int, asking: Sequence[threading.Thread]) -> int:
         for number in range(kills):
-            time.sleep(self.chance.uniform(*BETWEEN_KILLS_S))
-            if not any(thread.is_alive() for thread in asking) and not self.open_operations():
+            if not self.wait_for_work(asking):
                 return number
+            time.sleep(self.chance.uniform(*AT_WORK_S))
             self.server.kill()
             self.server.start(START_LIMIT_S)
         return kills
+
+    def wait_for_work(self, asking: Sequence[threading.Thread]) -> bool:
+        """Wait until an operation is under way, however slow the machine is; False if all have ended."""
+        until = time.monotonic() + LIMIT_S
+        while time.monotonic() < until:
+            rows = self.all_operations()
+            if any(one.state in UNDER_WAY for one in rows):
+                return True
+            if not any(thread.is_alive() for thread in asking) and all(one.state in ENDS for one in rows):
+                return False
+            time.sleep(0.02)
+        raise NotReady(f"no operation was begun within {LIMIT_S:.0f} s")
 
     def drain(self) -> list[str]:
         """Wait until every operation has ended; return what has not."""
