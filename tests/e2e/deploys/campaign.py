@@ -70,7 +70,7 @@ class Campaign:
         ]
         for thread in threads:
             thread.start()
-        done = self.kill_until_ended(kills, threads)
+        done = self.kill_often([number * operations // (kills + 1) for number in range(kills)])
         for thread in threads:
             thread.join(LIMIT_S)
         unfinished = self.drain()
@@ -111,25 +111,23 @@ class Campaign:
                 return
             time.sleep(0.1)
 
-    def kill_until_ended(self, kills: int, asking: Sequence[threading.Thread]) -> int:
-        for number in range(kills):
-            if not self.wait_for_work(asking):
-                return number
+    def kill_often(self, after: Sequence[int]) -> int:
+        """Kill in the middle of operations, each time after so many have ended."""
+        for ended in after:
+            self.wait_for_work(ended)
             time.sleep(self.chance.uniform(*AT_WORK_S))
             self.server.kill()
             self.server.start(START_LIMIT_S)
-        return kills
+        return len(after)
 
-    def wait_for_work(self, asking: Sequence[threading.Thread]) -> bool:
-        """Wait until an operation is under way, however slow the machine is; False if all have ended."""
+    def wait_for_work(self, ended: int) -> None:
+        """Wait until so many operations have ended and one is under way, however slow the machine is."""
         until = time.monotonic() + LIMIT_S
         while time.monotonic() < until:
-            rows = self.all_operations()
-            if any(one.state in UNDER_WAY for one in rows):
-                return True
-            if not any(thread.is_alive() for thread in asking) and all(one.state in ENDS for one in rows):
-                return False
-            time.sleep(0.02)
+            states = [one.state for one in self.all_operations()]
+            if any(state in UNDER_WAY for state in states) and sum(map(ENDS.__contains__, states)) >= ended:
+                return
+            time.sleep(0.05)
         raise NotReady(f"no operation was begun within {LIMIT_S:.0f} s")
 
     def drain(self) -> list[str]:
