@@ -9,11 +9,12 @@ import pytest
 from stellwerk.clock import SystemClock
 from stellwerk.database.database import Database
 from stellwerk.inquiry.model import Conclusion, ObjectRef
+from stellwerk.inquiry.remedies.carrying import Tools
 from stellwerk.inquiry.remedies.catalogue import Catalogue, packaged
 from stellwerk.inquiry.remedies.executors.executor import Order, Performed
 from stellwerk.inquiry.remedies.remedy import AlreadyDecided, CannotRemedy, Remedy, RemedyState
 from stellwerk.inquiry.remedies.selection import Circumstances, select
-from stellwerk.inquiry.remedies.service import Ask, Remedies, Tools
+from stellwerk.inquiry.remedies.service import Ask, Remedies
 from stellwerk.inquiry.remedies.verifying import Verdict
 from stellwerk.release.clusters.errors import ClusterUnavailable
 from stellwerk.settings import InquirySettings

@@ -18,6 +18,7 @@ from stellwerk.inquiry.deduction import Deduction
 from stellwerk.inquiry.detective import Detective
 from stellwerk.inquiry.model import Budget
 from stellwerk.inquiry.remedies import approval, catalogue
+from stellwerk.inquiry.remedies.carrying import Tools as RemedyTools
 from stellwerk.inquiry.remedies.catalogue import Catalogue
 from stellwerk.inquiry.remedies.choosing import Chooser
 from stellwerk.inquiry.remedies.executors.agents import AgentTasks
@@ -27,7 +28,6 @@ from stellwerk.inquiry.remedies.executors.patching import Patching
 from stellwerk.inquiry.remedies.executors.releasing import Releasing as Releases
 from stellwerk.inquiry.remedies.executors.shifting import Shifting
 from stellwerk.inquiry.remedies.service import Remedies
-from stellwerk.inquiry.remedies.service import Tools as RemedyTools
 from stellwerk.inquiry.remedies.verifying import Verifier
 from stellwerk.inquiry.remedies.workflow import InvalidWorkflow, Workflow
 from stellwerk.inquiry.sessions.retention import Retention
