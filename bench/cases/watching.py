@@ -78,8 +78,8 @@ def _watch(bench: Bench, where: str, count: int, *, running: int, **settings: ob
         shares = [_share(server, bench.round_s * 5, ask=True) for _ in range(bench.rounds)]
         bench.add(figure(f"{what}, health asked each second", "% of a core", shares))
     finally:
-        everything = {"all": True, "namespaces": True, "timeoutSeconds": 120}
-        call(server, "POST", "/api/down", everything, within_s=150)
+        everything = {"all": True, "namespaces": True, "timeoutSeconds": 300}
+        call(server, "POST", "/api/down", everything, within_s=330)
         server.stop()
 
 
