@@ -12,8 +12,8 @@ import pytest
 from bench.serving import Server
 
 REPORT = Path(__file__).parents[2] / "bench" / "schemathesis.md"
-ENDLESS = ("/events/stream", "/api/events/stream")
-"""Answers that never end have tests of their own."""
+ENDLESS = ("/events/stream", "/api/events/stream", "/api/operations/{id}/stream")
+"""Streams have tests of their own."""
 SERVED_TWICE = "^/(api/v1/)?connector/"
 """Operations that need a connector's token; `/api/v1/traffic` serves the same table without one."""
 SOAK_CASES = 20_000

@@ -18,7 +18,7 @@ from stellwerk.trust.scopes import Scope
 
 TAG = "parameters"
 UPDATED = "Parameters updated successfully"
-IF_MATCH = {"type": "string", "maxLength": 200, "description": "The `ETag` that was read, or `*`."}
+IF_MATCH = {"type": "string", "description": "The `ETag` that was read, or `*`."}
 DOCUMENT: Any = Object
 """A parameter document is any JSON object; its schema is the application's."""
 encode = msgspec.json.Encoder().encode

@@ -94,6 +94,7 @@ class WatchRoutes:
                 summary="Show what is not as it was applied",
                 tag=TAG,
                 query=wire.DriftQuery,
+                refuses=(404,),
                 gives=wire.ShownDrifts,
             ),
         ]
