@@ -72,7 +72,7 @@ SETTINGS: dict[str, object] = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_generated_requests_get_documented_answers(tmp_path: Path) -> None:
     report = run_schemathesis(tmp_path, seed=1, examples=3)
     assert report["test_cases"]["generated"] >= 500, report["test_cases"]
