@@ -7,6 +7,7 @@ import typer
 from stellwerk import __version__
 from stellwerk.cli.agent_run import run_agent
 from stellwerk.cli.authorities import authorities
+from stellwerk.cli.backups import backup, restore
 from stellwerk.cli.conductor.deploying import down, rollback, up, update
 from stellwerk.cli.conductor.happenings import events
 from stellwerk.cli.conductor.operations import operations
@@ -55,6 +56,8 @@ app.command()(serve)
 app.command()(settings)
 app.command()(worker)
 app.command()(demo)
+app.command()(backup)
+app.command()(restore)
 app.command("agents")(machines)
 app.command()(init)
 app.command("render")(render_manifests)
