@@ -18,6 +18,7 @@ SURVIVED_S, LONGEST_SURVIVED_S, TIMES_SURVIVED = 10.0, 600.0, 2.0
 pauses grow, and are forgotten after ten minutes), and so many times as long as that one."""
 UNTOLD = frozenset({"StartError", "ContainerCannotRun", "ContainerStatusUnknown"})
 """Ends that another analyzer tells, or of which the node itself does not know."""
+OFTEN = 2
 SIGNALLED = frozenset({137, 143})
 """Exit codes of what was told to end, and did or did not."""
 _PROBE = re.compile(r"failed (liveness|startup) probe")
@@ -51,6 +52,9 @@ def crashed(facts: Facts, pod: Body, status: Body, *, first: bool = False) -> bo
     recent = at is not None and (facts.now - at).total_seconds() < LATELY_S
     if recent and ended.get("reason") == "OOMKilled":
         return True  # memory is needed again: a run that is well says little within minutes
+    again = int(status.get("restartCount") or 0) >= OFTEN and ended.get("exitCode") in SIGNALLED
+    if recent and again and _aimed_to_kill(pod, str(status.get("name"))):
+        return True  # what a probe ends again and again is ready in between
     return recent and not (condition(pod, "Ready").holds and _survived(facts, status, ended))
 
 
