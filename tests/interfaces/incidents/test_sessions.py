@@ -56,6 +56,15 @@ async def test_stream_goes_on_behind_the_last_event_that_was_seen(desk: Desk):
     assert [frame["id"] for frame in frames_of(rest.body)] == [frame["id"] for frame in whole[3:]]
 
 
+async def test_stream_refuses_a_cursor_that_is_not_one(desk: Desk):
+    session_id = await desk.ended(request())
+    for cursor in ("x" * 200, "nonsense"):
+        answer = await desk.caller.call(
+            "GET", f"{SESSION}/{session_id}/stream", headers={"last-event-id": cursor}
+        )
+        assert (answer.status, answer.body["code"]) == (404, "unknown_cursor")
+
+
 async def test_list_shows_the_newest_first_and_can_be_narrowed_to_a_target(desk: Desk):
     first = await desk.ended(request())
     second = await desk.ended(request(resource_name="backend"))

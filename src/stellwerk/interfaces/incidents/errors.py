@@ -22,6 +22,7 @@ from stellwerk.inquiry.sessions.session import (
     SessionState,
     UnknownSession,
 )
+from stellwerk.journal.position import UnknownCursor
 from stellwerk.release.clusters.errors import ClusterUnavailable, NotSelected, Refused, UnknownKind
 
 BASE: Final = "https://kubernaut.ai/problems/"
@@ -105,6 +106,7 @@ TABLE: dict[type[Exception], Callable[[Any], Problem]] = {
     ClusterUnavailable: lambda error: Problem.unavailable(error.detail, error.retry_after_s),
     Refused: lambda error: Problem.conflict(f"the cluster refuses: {error}", "refused"),
     UnknownKind: lambda error: Problem.conflict(str(error), "unknown_kind"),
+    UnknownCursor: lambda error: Problem.not_found(str(error), "unknown_cursor"),
     AtCapacity: lambda error: Problem.too_many(str(error), error.retry_after_s),
 }
 
