@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from stellwerk.interfaces.operations import events
+from stellwerk.http import sse
 from stellwerk.settings import Settings
 from support.plane import Caller, running_plane
 
@@ -122,7 +122,7 @@ async def test_stream_with_a_faulty_cursor_is_refused(api: Caller):
 
 
 async def test_silent_stream_shows_that_it_is_there(api: Caller, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(events, "KEEP_ALIVE_S", 0.02)
+    monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.02)
     async with streaming(api) as stream:
         assert await stream.block() == {"": "still here"}
 

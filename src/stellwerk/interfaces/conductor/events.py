@@ -9,9 +9,9 @@ from msgspec import UNSET
 from stellwerk.http.instants import microseconds_of
 from stellwerk.http.operation import Answer, Call, Operation, Raw, Streaming
 from stellwerk.http.problem import Problem
+from stellwerk.http.sse import EVENT_STREAM, block, with_signs_of_life
 from stellwerk.interfaces.conductor.errors import invalid
 from stellwerk.interfaces.conductor.rendering import instant
-from stellwerk.interfaces.conductor.sse import EVENT_STREAM, block, with_signs_of_life
 from stellwerk.interfaces.conductor.wire import events as wire
 from stellwerk.journal.event import Dropped, EventFilter, Recorded
 from stellwerk.journal.newest import Look

@@ -3,8 +3,8 @@
 import msgspec
 
 from stellwerk.http.operation import Answer, Call, Operation, Streaming
+from stellwerk.http.sse import EVENT_STREAM, block, with_signs_of_life
 from stellwerk.interfaces.conductor import rendering
-from stellwerk.interfaces.conductor.sse import EVENT_STREAM, block, with_signs_of_life
 from stellwerk.interfaces.conductor.wire import operations as wire
 from stellwerk.release.deploying import Deployer
 from stellwerk.release.operations.record import Operation as Record

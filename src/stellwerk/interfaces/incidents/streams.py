@@ -6,7 +6,6 @@ published; what a model would do is shown as the steps that are done without one
 `session_ended`.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from stellwerk.http.operation import Answer, Call, Operation, Streaming
+from stellwerk.http.sse import EVENT_STREAM, STILL_HERE, with_silences
 from stellwerk.inquiry.sessions import events
 from stellwerk.inquiry.sessions.service import Investigations
 from stellwerk.interfaces.incidents.sessions import SESSION, TAG
@@ -22,8 +22,6 @@ from stellwerk.journal.service import Journal
 from stellwerk.journal.tail import Subscription
 from stellwerk.trust.scopes import Scope
 
-KEEP_ALIVE_S = 15.0
-EVENT_STREAM = "text/event-stream"
 PREVIEW = 200
 """Longest preview of a result, as published."""
 RESUMES = {"type": "string", "maxLength": 1000, "description": "Resumes behind this event."}
@@ -68,32 +66,20 @@ class StreamRoutes:
 
 
 async def _follow(subscription: Subscription) -> AsyncGenerator[bytes, None]:
-    pending: asyncio.Future[Recorded | Dropped] | None = None
     turn = 0
-    try:
-        while True:
-            pending = pending or asyncio.ensure_future(anext(subscription))
-            await asyncio.wait({pending}, timeout=KEEP_ALIVE_S)
-            if not pending.done():
-                yield b": still here\n\n"
-                continue
-            done, pending = pending, None
-            happened = done.result()
-            if isinstance(happened, Dropped):
-                return
-            for frame in frames(happened, turn):
-                turn += 1
-                yield frame
-            if happened.kind in events.ENDS:
-                return
-    except StopAsyncIteration:
-        return
-    finally:
-        subscription.close()
-        if pending is not None:
-            pending.cancel()
-            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                await pending
+    with contextlib.closing(subscription):
+        async with contextlib.aclosing(with_silences(subscription)) as passed:
+            async for happened in passed:
+                if happened is None:
+                    yield STILL_HERE
+                    continue
+                if isinstance(happened, Dropped):
+                    return
+                for frame in frames(happened, turn):
+                    turn += 1
+                    yield frame
+                if happened.kind in events.ENDS:
+                    return
 
 
 def frames(happened: Recorded, turn: int) -> list[bytes]:

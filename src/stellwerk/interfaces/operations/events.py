@@ -6,7 +6,6 @@ back with. A comment goes out when nothing happened for a while, so that both si
 see that the other is there.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Annotated
@@ -16,6 +15,7 @@ from msgspec import Meta
 
 from stellwerk.http.instants import MomentText, Timestamp, iso, microseconds_of
 from stellwerk.http.operation import Answer, Call, Operation, Streaming
+from stellwerk.http.sse import EVENT_STREAM, STILL_HERE, with_silences
 from stellwerk.http.texts import PLAIN
 from stellwerk.journal.event import Dropped, EventFilter, Recorded
 from stellwerk.journal.position import to_cursor
@@ -23,8 +23,6 @@ from stellwerk.journal.service import Journal
 from stellwerk.journal.tail import Subscription
 from stellwerk.trust.scopes import Scope
 
-KEEP_ALIVE_S = 15.0
-EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID = {"type": "string", "maxLength": 1000, "description": "Resumes behind this event."}
 
 Text = Annotated[str, Meta(max_length=300, pattern=PLAIN)]
@@ -130,30 +128,17 @@ class EventRoutes:
 
     async def _follow(self, subscription: Subscription, start: str) -> AsyncGenerator[bytes, None]:
         self.streams += 1
-        pending: asyncio.Future[Recorded | Dropped] | None = None
         try:
             # An id without data is no event, but where to go on if the stream breaks before the first.
             yield b": welcome\nid: %b\n\n" % start.encode()
-            while True:
-                pending = pending or asyncio.ensure_future(anext(subscription))
-                await asyncio.wait({pending}, timeout=KEEP_ALIVE_S)
-                if not pending.done():
-                    yield b": still here\n\n"
-                    continue
-                done, pending = pending, None
-                happened = done.result()
-                yield write(happened)
-                if isinstance(happened, Dropped):
-                    return
-        except StopAsyncIteration:
-            return
+            async with contextlib.aclosing(with_silences(subscription)) as passed:
+                async for happened in passed:
+                    yield STILL_HERE if happened is None else write(happened)
+                    if isinstance(happened, Dropped):
+                        return
         finally:
             self.streams -= 1
             subscription.close()
-            if pending is not None:
-                pending.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                    await pending
 
 
 def wanted(query: StreamQuery, since: int | None = None, until: int | None = None) -> EventFilter:
