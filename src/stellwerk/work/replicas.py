@@ -27,7 +27,8 @@ _POLL_ALONE_S = 10.0
 _SHORT_S, _SHORT_PAUSE, _LONG_PAUSE = 0.01, 3, 20
 """A look is followed by a pause of so many times its length. A short one waits for the database and costs
 this process next to nothing; with 20 as for long ones a task on its way to another replica waited 40 ms at
-the median. A long one has found very many queues, and goes through them here."""
+the median. A long one has found very many queues, and goes through them here; or the database was slow just
+once, and then nobody should wait for longer than without hints."""
 
 _log = structlog.get_logger(__name__)
 
@@ -115,4 +116,4 @@ class Replicas:
             except DatabaseUnavailable as unavailable:
                 _log.debug("a look was put off", detail=unavailable.detail)
             took_s = time.monotonic() - began
-            await loop.pause(took_s * (_SHORT_PAUSE if took_s < _SHORT_S else _LONG_PAUSE))
+            await loop.pause(min(took_s * (_SHORT_PAUSE if took_s < _SHORT_S else _LONG_PAUSE), _POLL_S))
