@@ -16,7 +16,7 @@ demo: $(READY)
 
 # Two processes: the tests wait more than they compute. A file's tests stay together (tests/conftest.py).
 test: $(READY)
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadgroup --durations 25
 
 # What failed in the last run, one after the other on a machine with nothing else to do: tells a fault from a crowd.
 again: $(READY)
