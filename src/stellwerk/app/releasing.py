@@ -47,7 +47,7 @@ class Releasing:
     @property
     def loops(self) -> Sequence[Loop]:
         """What runs in the background."""
-        return (self.operations.loop, self.watching.loop, self.reconciler.loop)
+        return (self.operations.loop, self.watching.loop, *self.reconciler.loops)
 
 
 async def start_releasing(

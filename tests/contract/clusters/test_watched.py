@@ -111,9 +111,16 @@ async def test_a_warning_of_the_cluster_is_taken_in_for_the_object_that_it_comes
     }
     await cluster.apply(event, manager=kube.MANAGER)
     await cluster.apply(event | {"message": "it is cold here, still"}, manager=kube.MANAGER)
-    await tower.until_event("deploy.object.warned")
+
+    async def told(count: int) -> list[dict[str, Any]]:
+        """Return ours: a busy node may warn of the pod too."""
+        events = await tower.events("deploy.object.warned")
+        ours = [one for one in events if one["details"]["reason"] == "Unhappy"]
+        return ours if len(ours) >= count else []
+
+    await until(lambda: told(1), lambda: "no warning was taken in")
     await cluster.apply(event | {"metadata": {"name": "other", "namespace": namespace}}, manager=kube.MANAGER)
-    found = await tower.until_event("deploy.object.warned", 2)
+    found = await until(lambda: told(2), lambda: "no second warning was taken in")
     assert {one["group"] for one in found} == {f"{namespace}/Deployment/web"}
     assert [one["details"]["object"] for one in found] == [f"{namespace}/Pod/{metadata['name']}"] * 2
 

@@ -48,10 +48,9 @@ async def test_a_full_disk_is_told_to_the_whole_group_and_passes(small_disk: Pat
     async with sqlite_database(small_disk) as database:
         await database.write(put("before", count=1))
         filler = small_disk / "filler"
-        with filler.open("wb") as file, pytest.raises(OSError, match="No space"):
+        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
             while True:
                 file.write(b"x" * 65_536)
-                file.flush()
         answers = await asyncio.gather(
             *(database.write(put_large(f"n{i}", 100_000)) for i in range(20)), return_exceptions=True
         )

@@ -34,7 +34,7 @@ MARK = "a-secret-of-the-environment"
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=TEXTS, whole=st.booleans())
 def test_wild_templates_become_objects_or_faults_and_the_same_ones_again(value: str, whole: bool) -> None:
-    os.environ["STELLWERK_FUZZ"] = MARK
+    os.environ["A_SECRET_OF_THE_ENVIRONMENT"] = MARK
     text = value if whole else f"{HEAD}{value}\n"
     with TemporaryDirectory() as folder:
         app = application(Path(folder), {"web/a.yaml": text.encode("utf-8", "surrogatepass")})

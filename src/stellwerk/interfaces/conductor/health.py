@@ -60,7 +60,7 @@ class HealthRoutes:
             Operation(
                 method="GET",
                 path="/readyz",
-                handle=self.ready,
+                handle=self.readiness,
                 scope=None,
                 summary="Say whether the server can do its work, and how the cluster is",
                 tag=TAG,
@@ -73,7 +73,7 @@ class HealthRoutes:
     async def alive(self, call: Call[None, None]) -> Answer:
         return wire.Alive(status="healthy", version=__version__, timestamp=instant(self._clock.now_us()))
 
-    async def ready(self, call: Call[None, wire.ReadyQuery]) -> Answer:
+    async def readiness(self, call: Call[None, wire.ReadyQuery]) -> Answer:
         parts = await self._parts()
         counting = [parts["database"], parts["manager"]] + ([parts["cluster"]] if call.query.strict else [])
         healthy = all(one.status in ("healthy", "ready", "available") for one in counting)

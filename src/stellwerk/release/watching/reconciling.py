@@ -11,6 +11,7 @@ It runs in the replica that records what is watched. Everything is read afresh e
 nothing.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import structlog
@@ -65,6 +66,11 @@ class Reconciler:
         self._mode = mode
         self._pass_s = pass_s
         self.loop = Loop("release.reconciling", self._run, turn_s=120.0)
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What runs in the background: nothing where it is off."""
+        return () if self._mode is Mode.OFF else (self.loop,)
 
     async def start(self) -> None:
         """Begin, unless it is off; may be called more than once."""
