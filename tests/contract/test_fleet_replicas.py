@@ -173,3 +173,13 @@ async def test_loads_and_times_reported_there_are_shown_here(
     view = here.get("a1")
     assert view is not None
     assert (view.seen_at, view.load, view.health_score) == (clock.now_us(), {"cpu_usage": 0.9}, 0.7)
+
+
+async def test_outcomes_count_once_though_their_agent_is_read_back_meanwhile(here: Fleet) -> None:
+    await here.register(ALICE, registration())
+    for number in range(1, 60):
+        here.record_outcome("a1", "default", True, 100.0)
+        await asyncio.gather(here.flush(), here._following.reread(["a1"]))
+        view = here.get("a1")
+        assert view is not None
+        assert view.instances[0].succeeded == number

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
 from stellwerk.database.unit import Value
-from stellwerk.fleet.batch import Batch, Key, Taken
+from stellwerk.fleet.batch import Batch, Key, Outcomes, Taken
 from stellwerk.fleet.carrying import Carried
 from stellwerk.fleet.errors import UnknownAgent
 from stellwerk.fleet.health import health_score
@@ -192,18 +192,23 @@ class Reporting:
         for start in range(0, len(waiting), BATCH_ROWS):
             part = waiting[start : start + BATCH_ROWS]
             rows: Rows = [(*key, one.succeeded, one.failed, one.response_ms) for key, one in part]
-            await self._database.write(partial(write_outcomes, rows))
-            for key, outcomes in part:
-                del taken.outcomes[key]
-                view, one = self._registry.get(key[0]), self._instance(key)
-                if view is not None and one is not None:
-                    history = replace(
-                        one,
-                        succeeded=one.succeeded + outcomes.succeeded,
-                        failed=one.failed + outcomes.failed,
-                        response_ms=outcomes.response_ms,
-                    )
-                    self._registry.note_history(view, history)
+            # What is read back between the sums' commit and their counting here would count them twice, or not at all.
+            async with self._turns.of_all(key[0] for key, _ in part):
+                await self._database.write(partial(write_outcomes, rows))
+                for key, outcomes in part:
+                    del taken.outcomes[key]
+                    self._count(key, outcomes)
+
+    def _count(self, key: Key, outcomes: Outcomes) -> None:
+        view, one = self._registry.get(key[0]), self._instance(key)
+        if view is not None and one is not None:
+            history = replace(
+                one,
+                succeeded=one.succeeded + outcomes.succeeded,
+                failed=one.failed + outcomes.failed,
+                response_ms=outcomes.response_ms,
+            )
+            self._registry.note_history(view, history)
 
     def _instance(self, key: Key) -> InstanceView | None:
         view = self._registry.get(key[0])
