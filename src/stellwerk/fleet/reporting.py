@@ -192,7 +192,7 @@ class Reporting:
         for start in range(0, len(waiting), BATCH_ROWS):
             part = waiting[start : start + BATCH_ROWS]
             rows: Rows = [(*key, one.succeeded, one.failed, one.response_ms) for key, one in part]
-            # What is read back between the sums' commit and their counting here would count them twice, or not at all.
+            # What is read back between the sums' commit and their counting here would miss or double them.
             async with self._turns.of_all(key[0] for key, _ in part):
                 await self._database.write(partial(write_outcomes, rows))
                 for key, outcomes in part:

@@ -15,13 +15,10 @@ NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "goin
 
 
 async def refused_as_away(shop: Shop) -> None:
-    for path, body in (
-        ("up", {"services": ["redis"]}),
-        ("down", {"all": True}),
-        ("plan", {}),
-        ("rollback", {}),
-    ):
-        answer = await shop.api.call("POST", f"/api/{path}", body)
+    bodies = {"up": {"services": ["redis"]}, "down": {"all": True}, "plan": {}, "rollback": {}}
+    # At once: each is repeated for seconds before it is given up.
+    calls = (shop.api.call("POST", f"/api/{path}", body) for path, body in bodies.items())
+    for answer in await asyncio.gather(*calls):
         assert (answer.status, answer.body["error"]) == (503, "kubernetes_error"), answer
         assert int(answer.headers["retry-after"]) >= 1
     assert (await shop.api.get("/api/operations"))["operations"] == []
