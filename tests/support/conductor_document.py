@@ -62,15 +62,17 @@ def _read(section: str) -> Example:
     return Example(method or ("GET" if body is None else "POST"), path, headers, body, shown)
 
 
+def guestbook_files() -> dict[str, str]:
+    """Read the example's files, with parameters for the one image that is at hand."""
+    folder = GUESTBOOK / "manifests"
+    found = {str(one.relative_to(folder)): one.read_text() for one in folder.rglob("*") if one.is_file()}
+    return {**found, "parameters.yaml": (GUESTBOOK / "parameters-busybox.yaml").read_text()}
+
+
 @asynccontextmanager
 async def guestbook(folder: Path, **conductor: Any) -> AsyncIterator[Shop]:
     """Serve the guestbook; what was deployed of it is removed afterwards."""
-    manifests = GUESTBOOK / "manifests"
-    files = {
-        str(path.relative_to(manifests)): path.read_text() for path in manifests.rglob("*") if path.is_file()
-    }
-    files["parameters.yaml"] = (GUESTBOOK / "parameters-busybox.yaml").read_text()
-    async with open_shop(folder, files=files, patience_s=150.0, **conductor) as shop:
+    async with open_shop(folder, files=guestbook_files(), patience_s=150.0, **conductor) as shop:
         try:
             yield shop
         finally:

@@ -98,6 +98,19 @@ def definition(group: str, kind: str = "Widget") -> Body:
     }
 
 
+def version_of(body: Body) -> str:
+    """Tell writes of what is wanted apart: controllers write the status of a workload meanwhile."""
+    metadata = body["metadata"]
+    if "status" not in body:
+        return f"{metadata['uid']} {metadata['resourceVersion']}"
+    writers = sorted(
+        f"{one['manager']} {one['operation']} {one.get('time')}"
+        for one in metadata.get("managedFields", ())
+        if one.get("subresource") != "status" and one["manager"] != "kube-controller-manager"
+    )
+    return f"{metadata['uid']} {metadata.get('generation')} {writers}"
+
+
 async def health_of(cluster: Cluster, key: Key) -> Health:
     """How an object is now, with everything that is known around it."""
     body = await cluster.get(key)

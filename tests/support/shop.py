@@ -9,10 +9,10 @@ from typing import Any
 from stellwerk.inquiry.detective import Detective
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.clusters.kinds import Kind
-from stellwerk.release.objects import Body
 from stellwerk.settings import ConductorSettings, Settings
 from stellwerk.trust.principal import LOCAL
 from support.application import write
+from support.kube import version_of
 from support.plane import Answer, Caller, Plane, running_plane
 
 DEPLOYMENT = """\
@@ -108,15 +108,8 @@ class Shop:
             for one in await self.cluster.list(kind, namespace=self.namespace):
                 name = f"{kind.kind}/{one['metadata']['name']}"
                 if "inventory" not in name and "root-ca" not in name:
-                    found[name] = _version(one)
+                    found[name] = version_of(one)
         return found
-
-
-def _version(body: Body) -> str:
-    """Tell writes of what is wanted apart; controllers write the status of Deployments meanwhile."""
-    metadata = body["metadata"]
-    number = metadata["generation"] if "status" in body else metadata["resourceVersion"]
-    return f"{metadata['uid']} {number}"
 
 
 @asynccontextmanager
