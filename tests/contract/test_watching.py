@@ -13,7 +13,7 @@ from stellwerk.release.clusters.sandbox.sandbox import Sandbox
 from stellwerk.release.objects import Body, Key
 from stellwerk.release.operations.record import OperationKind, OperationState
 from stellwerk.release.watching.drift import DriftKind
-from stellwerk.release.watching.reconciling import Mode
+from stellwerk.release.watching.reconciling import Mode, Reconciler
 from stellwerk.release.watching.record import DeploymentState
 from support.release import Yard, config, deployment
 from support.watching import Tower, until
@@ -224,6 +224,48 @@ async def test_nothing_is_repaired_unless_that_is_wanted(tower: Tower) -> None:
     await tower.until_drift(ONE)
     assert await tower.yard.cluster.get(ONE) is None
     assert len(await tower.yard.operations.list(US)) == 1
+
+
+async def test_what_no_watch_shows_is_reported_by_comparing_everything_and_left_as_it_is(
+    database: Database,
+) -> None:
+    keys = Key("shop", "Secret", "keys")
+    yard = Yard(database, Blind(start_s=0.02))
+    await yard.put(body("Namespace", "shop", namespace=""))
+    await yard.start()
+    tower = Tower(yard)
+    await tower.start()
+    await yard.run(UP, [manifest(body("Secret", "keys", data={"a": "YQ=="})), config("one", a="1")])
+    await tower.until("healthy")
+    await yard.cluster.patch(keys, {"data": {"a": "Yg=="}}, manager="kubectl")
+    await yard.cluster.patch(ONE, {"data": {"a": "2"}}, manager="kubectl")
+    await tower.until_drift(ONE)  # watched; so much was seen without comparing
+
+    comparing = Reconciler(yard.tools, yard.operations, tower.watching, mode=Mode.REPORT, pass_s=0.1)
+    await comparing.start()
+    await tower.until_drift(ONE, keys)
+    told = await tower.until_event("deploy.object.drifted", 2)
+    assert [one["resourceKey"] for one in told] == [str(ONE), str(keys)]
+    assert "kubectl" in told[1]["message"]
+    looked = (await tower.watching.state(US, "web")).last_reconciliation
+    assert looked is not None
+
+    async def compared_again() -> bool:
+        last = (await tower.watching.state(US, "web")).last_reconciliation
+        return last is not None and last.at > looked.at
+
+    await until(compared_again, lambda: "it was compared only once")
+    left = await yard.cluster.get(keys)
+    assert left is not None
+    assert left["data"] == {"a": "Yg=="}
+    assert [one.kind for one in await yard.operations.list(US)] == [UP]
+    assert len(await tower.events("deploy.object.drifted")) == 2
+    await yard.cluster.patch(keys, {"data": {"a": "YQ=="}}, manager="kubectl")
+    await tower.until_drift(ONE)
+    await comparing.stop()
+    await tower.stop()
+    await yard.stop()
+    await yard.cluster.close()
 
 
 @pytest.fixture
