@@ -3,7 +3,7 @@
 from typing import Any
 
 from stellwerk.inquiry.facts.facts import Facts
-from stellwerk.inquiry.model import Bundle, Change, Gap, LogText, ObjectRef, Target
+from stellwerk.inquiry.model import Bundle, Change, Gap, LogText, Measure, ObjectRef, Series, Target
 
 NAMESPACE = "shop"
 AT = 1_790_000_000_000_000
@@ -78,15 +78,32 @@ def log(pod_name: str, text: str, *, previous: bool = False) -> LogText:
     return LogText(namespace=NAMESPACE, pod=pod_name, container="main", previous=previous, text=text)
 
 
+def measured(pod_name: str, measure: Measure, *values: float, until: int = AT) -> Series:
+    """What was measured every half minute, the last at `until`; requests are those of the whole pod."""
+    begin = until - (len(values) - 1) * 30_000_000
+    points = tuple((begin + number * 30_000_000, value) for number, value in enumerate(values))
+    container = "" if measure == "failed_share" else "main"
+    return Series(measure=measure, pod=ref("Pod", pod_name), container=container, points=points)
+
+
 def bundle(
     target: ObjectRef,
     *objects: dict[str, Any],
     logs: tuple[LogText, ...] = (),
     gaps: tuple[Gap, ...] = (),
     changes: tuple[Change, ...] = (),
+    metrics: tuple[Series, ...] = (),
 ) -> Bundle:
     """Everything together."""
-    return Bundle(target=Target(object=target), at=AT, objects=objects, logs=logs, gaps=gaps, changes=changes)
+    return Bundle(
+        target=Target(object=target),
+        at=AT,
+        objects=objects,
+        logs=logs,
+        gaps=gaps,
+        changes=changes,
+        metrics=metrics,
+    )
 
 
 def facts(*objects: dict[str, Any], logs: tuple[LogText, ...] = ()) -> Facts:

@@ -16,6 +16,7 @@ from stellwerk.fleet.service import Fleet
 from stellwerk.inquiry.automatic import Automatic
 from stellwerk.inquiry.deduction import Deduction
 from stellwerk.inquiry.detective import Detective
+from stellwerk.inquiry.metrics.prometheus import Prometheus
 from stellwerk.inquiry.model import Budget
 from stellwerk.inquiry.remedies import approval, catalogue
 from stellwerk.inquiry.remedies.carrying import Tools as RemedyTools
@@ -96,7 +97,7 @@ async def start_inquiry(
     chooser = Chooser(database, workflows, releasing.deployer, clock)
     tools = Tools(
         releasing.cluster,
-        detective or Deduction(_sealing(key)),
+        detective or Deduction(_sealing(key), metrics_of(starting, ours)),
         chooser,
         budget_of(ours),
         database,
@@ -135,6 +136,19 @@ async def start_inquiry(
 def _sealing(key: bytes) -> bytes:
     """Make a key for the hashes of Secrets' values, so that what leaks of it tells nothing of another."""
     return hmac.digest(key, b"stellwerk.inquiry.secrets", "sha256")
+
+
+def metrics_of(starting: contextlib.AsyncExitStack, settings: InquirySettings) -> Prometheus | None:
+    """Return what measures the cluster, if that is configured; it is closed with the rest."""
+    if settings.prometheus is None:
+        return None
+    prometheus = Prometheus(
+        settings.prometheus,
+        token_file=settings.prometheus_token_file,
+        ca_file=settings.prometheus_ca_file,
+    )
+    starting.push_async_callback(prometheus.close)
+    return prometheus
 
 
 def budget_of(settings: InquirySettings) -> Budget:

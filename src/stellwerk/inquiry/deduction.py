@@ -3,6 +3,7 @@
 from stellwerk.clock import Clock
 from stellwerk.inquiry.detective import Progress
 from stellwerk.inquiry.evidence.collecting import collect
+from stellwerk.inquiry.evidence.measuring import Metrics
 from stellwerk.inquiry.linking.concluding import conclude
 from stellwerk.inquiry.model import Budget, Bundle, Conclusion, Target
 from stellwerk.release.clusters.cluster import Cluster
@@ -11,16 +12,26 @@ from stellwerk.release.clusters.cluster import Cluster
 class Deduction:
     """A `Detective`."""
 
-    def __init__(self, sealing_key: bytes | None = None) -> None:
-        """`sealing_key`: for keyed hashes of Secrets' values; None keeps the names of their keys only."""
+    def __init__(self, sealing_key: bytes | None = None, metrics: Metrics | None = None) -> None:
+        """`sealing_key`: for keyed hashes of Secrets' values; None keeps the names of their keys only.
+
+        `metrics`: what measures the cluster, if anything does.
+        """
         self._sealing_key = sealing_key
+        self._metrics = metrics
 
     async def collect(
         self, cluster: Cluster, target: Target, *, budget: Budget, clock: Clock, progress: Progress
     ) -> Bundle:
         """Collect what concerns a target, within the budget."""
         return await collect(
-            cluster, target, budget=budget, clock=clock, progress=progress, sealing_key=self._sealing_key
+            cluster,
+            target,
+            budget=budget,
+            clock=clock,
+            progress=progress,
+            sealing_key=self._sealing_key,
+            metrics=self._metrics,
         )
 
     def conclude(self, bundle: Bundle) -> Conclusion:

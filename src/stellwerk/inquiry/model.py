@@ -62,6 +62,22 @@ class LogText(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+Measure = Literal["cpu_throttled", "memory_bytes", "restarts", "failed_share"]
+"""What is measured: share of CPU periods with throttling; working set; restarts since the pod began; share of
+answered requests that are errors of the server."""
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of a pod, or of one of its containers."""
+
+    measure: Measure
+    pod: ObjectRef
+    container: str = ""
+    """Empty where the whole pod is measured."""
+    points: tuple[tuple[int, float], ...]
+    """Microseconds UTC and value; the earliest first, never empty."""
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Something that somebody changed before the trouble."""
 
@@ -104,6 +120,8 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     """As the cluster holds them, masked; values of Secrets replaced by keyed hashes or left out."""
     logs: tuple[LogText, ...] = ()
     changes: tuple[Change, ...] = ()
+    metrics: tuple[Series, ...] = ()
+    """Empty where no Prometheus is configured."""
     gaps: tuple[Gap, ...] = ()
     spent: Spent = Spent()
 

@@ -353,6 +353,14 @@ class InquirySettings:
     """How long it may collect; then it concludes from what it has, and says what is missing."""
     log_lines: int = 200
     """Lines that are read of each container and run: a stack trace with what led to it."""
+    prometheus: str | None = None
+    """Address of a Prometheus (or what speaks its API) that measures the cluster: `http://prometheus:9090`.
+    An investigation asks it four questions about the pods around its target. Unset means that metrics are no
+    evidence."""
+    prometheus_token_file: Path | None = None
+    """File with a bearer token for it, read at every question. Unset means none is sent."""
+    prometheus_ca_file: Path | None = None
+    """File with the authorities that its certificate is checked against. Unset means those of the system."""
     automatic: bool = False
     """Whether a service that becomes unhealthy opens an investigation by itself, once per cause. Off, because
     it reads logs that nobody asked for."""

@@ -189,6 +189,11 @@ def _database_url(value: str) -> str | None:
     return "expected `sqlite` or `postgresql://user@host/name`"
 
 
+def _http_address(value: str) -> str | None:
+    fits = re.fullmatch(r"https?://[^\s?#]+", value)
+    return None if fits else "expected an address with http:// or https://"
+
+
 def _label(value: str) -> str | None:
     fits = re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,51}[a-z0-9])?", value)
     return None if fits else "expected up to 53 of a-z, 0-9, - and ., with a letter or digit at both ends"
@@ -222,6 +227,7 @@ _RULES: dict[str, Callable[..., str | None]] = {
     "trust.agent_certificate_s": _seconds_between(300, 31 * 86_400),
     "trust.server_certificate_s": _seconds_between(3_600, 397 * 86_400),
     "trust.registration_token_s": _seconds_between(300, 86_400),
+    "inquiry.prometheus": _http_address,
     "inquiry.approve_risk": _one_of("low", "medium", "high"),
     "work.strategy": _one_of(*STRATEGIES),
     "log.level": _one_of("debug", "info", "warning", "error"),

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from stellwerk.inquiry.analyzers.clue import Clue, Role, Seen
-from stellwerk.inquiry.analyzers.quoting import event_said, log_said, said
+from stellwerk.inquiry.analyzers.quoting import event_said, log_said, measured, said
 from stellwerk.inquiry.facts.facts import Facts, statuses
+from stellwerk.inquiry.facts.measures import at_limit, memory_before, restarts_lately
 from stellwerk.inquiry.facts.naming import ref_of
 from stellwerk.inquiry.facts.templates import container_named
 from stellwerk.release.conditions import condition, instant, part, status_of
@@ -19,7 +20,8 @@ pauses grow, and are forgotten after ten minutes), and so many times as long as 
 UNTOLD = frozenset({"StartError", "ContainerCannotRun", "ContainerStatusUnknown"})
 """Ends that another analyzer tells, or of which the node itself does not know."""
 OFTEN = 2
-SIGNALLED = frozenset({137, 143})
+KILLED = 137
+SIGNALLED = frozenset({KILLED, 143})
 """Exit codes of what was told to end, and did or did not."""
 _PROBE = re.compile(r"failed (liveness|startup) probe")
 _LAST_WORDS = re.compile(
@@ -83,34 +85,40 @@ def _clue(facts: Facts, pod: Body, status: Body, ended: Body, *, first: bool) ->
     facts_of = {"container": name, "exitCode": str(code)}
     killed = [one for one in facts.events(pod) if _PROBE.search(str(one.get("message", "")))]
     if ended.get("reason") == "OOMKilled":
-        limit = part(container_named(pod, name), "resources", "limits").get("memory", "")
-        summary = f"{where} {name} was killed: it needs more memory than its limit of {limit or 'its node'}"
-        return Clue(
-            "OomKilled",
-            ref_of(pod),
-            summary,
-            (quoted,),
-            facts=facts_of | {"limit": str(limit)},
-            strength=0.95,
-        )
+        return _of_memory(facts, pod, status, quoted, strength=0.95)
     if killed and code in {137, 143, 0}:
         return _by_probe(facts, pod, name, killed[-1], quoted)
+    if code == KILLED and at_limit(facts, pod, name, instant(ended.get("finishedAt"))):
+        # The kernel ended a child, or the node was late: its status says only that it was killed.
+        return _of_memory(facts, pod, status, quoted, strength=0.85)
     if code in SIGNALLED and (probe := _aimed_to_kill(pod, name)):
         # The node tells so in an event, which may be late or lost where it has much to tell.
         return _supposed(pod, name, probe, quoted)
     words = last_words(facts, pod, name)
     telling = f": {words.excerpt.partition(': ')[2]}" if words else ""
+    pace = restarts_lately(facts, pod, name)
     role: Role = "effect"
     kind = "InitContainerFailed" if first else "ProgramCrashed"
     return Clue(
         kind,
         ref_of(pod),
         f"{where} {name} ends with exit code {code}{telling}",
-        (quoted, *((words,) if words else ())),
+        (quoted, *((words,) if words else ()), *((measured(pod, pace),) if pace else ())),
         role,
         facts=facts_of | {"telling": "yes" if words else ""},
         strength=0.75 if words else 0.4,
     )
+
+
+def _of_memory(facts: Facts, pod: Body, status: Body, quoted: Seen, *, strength: float) -> Clue:
+    ended = part(status, "state", "terminated") or part(status, "lastState", "terminated")
+    name, where = str(status.get("name")), quoted.excerpt.partition(" ended")[0]
+    limit = part(container_named(pod, name), "resources", "limits").get("memory", "")
+    summary = f"{where} was killed: it needs more memory than its limit of {limit or 'its node'}"
+    course = memory_before(facts, pod, name, instant(ended.get("finishedAt")))
+    seen = (quoted, measured(pod, course)) if course else (quoted,)
+    about = {"container": name, "exitCode": str(ended.get("exitCode")), "limit": str(limit)}
+    return Clue("OomKilled", ref_of(pod), summary, seen, facts=about, strength=strength)
 
 
 def _by_probe(facts: Facts, pod: Body, name: str, event: Body, quoted: Seen) -> Clue:

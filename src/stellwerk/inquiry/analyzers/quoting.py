@@ -37,6 +37,11 @@ def log_said(log: LogText, line: str) -> Seen:
     return Seen("log", ObjectRef("Pod", log.namespace, log.pod), f"{where}: {shorten(line.strip())}")
 
 
+def measured(pod: Body, text: str) -> Seen:
+    """Tell what was measured of a pod."""
+    return Seen("metric", ref_of(pod), shorten(text))
+
+
 def not_there(ref: ObjectRef, near: str | None = None) -> Seen:
     """Say that something was looked for and is not there."""
     hint = f"; {near} is" if near else ""

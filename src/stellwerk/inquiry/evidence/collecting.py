@@ -11,89 +11,29 @@ was misspelt can be told only beside the right one.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 from stellwerk.clock import Clock
-from stellwerk.inquiry.evidence.asking import further, neighbours, roles, webhook_services, webhooks
-from stellwerk.inquiry.evidence.changes import changes_of, revisions_of
+from stellwerk.inquiry.evidence.asking import further, neighbours, roles, webhooks
+from stellwerk.inquiry.evidence.collection import Collection
+from stellwerk.inquiry.evidence.keeping import bundle_of
 from stellwerk.inquiry.evidence.logs import LogPlace, places
-from stellwerk.inquiry.evidence.masking import mask_text, masked
-from stellwerk.inquiry.evidence.meter import Meter, size_of
-from stellwerk.inquiry.evidence.neighbourhood import Distances, neighbourhood
+from stellwerk.inquiry.evidence.masking import mask_text
+from stellwerk.inquiry.evidence.measuring import Metrics, read_metrics
+from stellwerk.inquiry.evidence.meter import Meter
 from stellwerk.inquiry.evidence.reading import KNOWN_KINDS, NAMESPACE_KINDS, NEIGHBOUR_KINDS
-from stellwerk.inquiry.evidence.sealing import sealed
-from stellwerk.inquiry.evidence.trimming import outlined, trimmed
-from stellwerk.inquiry.facts.aiming import aims
-from stellwerk.inquiry.facts.facts import Facts, event_at
-from stellwerk.inquiry.facts.naming import named, ref_of
-from stellwerk.inquiry.model import Budget, Bundle, Change, LogText, ObjectRef, Target
+from stellwerk.inquiry.model import Budget, Bundle, LogText, Target
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.clusters.kinds import Kind
 from stellwerk.release.conditions import part
-from stellwerk.release.objects import Body, group_of
+from stellwerk.release.objects import group_of
 
 RESERVED_FOR_LOGS = 20
 """Calls that reading by name leaves over: logs tell more than the tenth class."""
-MOST_EVENTS = 20
-"""About one object."""
 REMOVED = "unable to retrieve container logs"
 """What a node answers, as if it were a log, where it has removed the container."""
 LAST_CALLS = 6
 """Calls that logs leave over for what their words ask for."""
-
-
-class Collection:
-    """One collecting; its objects grow from round to round."""
-
-    def __init__(self, meter: Meter, target: Target, at: int, sealing_key: bytes | None) -> None:
-        self.meter = meter
-        self.target = target
-        self.at = at
-        self.objects: list[Body] = []
-        self.changes: list[Change] = []
-        self.logs: list[LogText] = []
-        self._sealing_key = sealing_key
-        self._known: Facts | None = None
-
-    def add(self, bodies: Iterable[Body | None]) -> None:
-        """Take objects as they were read; values of Secrets end here."""
-        for body in bodies:
-            if body is None:
-                continue
-            self._known = None
-            self.changes += changes_of(body)
-            kept = sealed(body, self._sealing_key) if body.get("kind") == "Secret" else body
-            self.objects.append(trimmed(kept))
-
-    def replace(self, objects: list[Body]) -> None:
-        """Keep these objects only."""
-        self._known = None
-        self.objects = objects
-
-    def facts(self) -> Facts:
-        """Return what is known until now; made anew only after something was added."""
-        if self._known is None:
-            self._known = Facts(
-                Bundle(
-                    target=self.target,
-                    at=self.at,
-                    objects=tuple(self.objects),
-                    logs=tuple(self.logs),
-                    gaps=tuple(self.meter.gaps),
-                )
-            )
-        return self._known
-
-    def keep_logs(self, logs: Iterable[LogText]) -> None:
-        """Take logs as they were read."""
-        self._known = None
-        self.logs += logs
-
-    def around(self) -> Distances:
-        """Tell what is around the target now."""
-        facts = self.facts()
-        asked = [named("Service", namespace, name) for namespace, name in webhook_services(facts)]
-        return neighbourhood(facts, [*aims(facts, self.target), *asked])
 
 
 async def collect(
@@ -104,10 +44,12 @@ async def collect(
     clock: Clock,
     progress: Callable[[str], None] = lambda _: None,
     sealing_key: bytes | None = None,
+    metrics: Metrics | None = None,
 ) -> Bundle:
     """Collect what concerns a target; see `Detective.collect`.
 
     `sealing_key`: for the hashes of Secrets' values, which tell only whether two are equal; None keeps none.
+    `metrics`: what measures the cluster; None where nothing does.
     """
     meter = Meter(cluster, budget)
     collection = Collection(meter, target, clock.now_us(), sealing_key)
@@ -117,9 +59,12 @@ async def collect(
         raise meter.failure
     progress("reading what they name")
     await _read_named(collection)
-    await _read_logs(collection, progress)
+    reads = [_read_logs(collection, progress)]
+    if metrics is not None:
+        reads.append(read_metrics(collection, metrics))
+    await asyncio.gather(*reads)
     await _read_asked_for(collection)
-    return _bundle(collection, budget)
+    return bundle_of(collection, budget)
 
 
 async def _read_first(collection: Collection) -> None:
@@ -222,88 +167,3 @@ def _only_once(collection: Collection) -> None:
         for body in collection.objects
     }
     collection.replace(list(by_id.values()))
-
-
-def _bundle(collection: Collection, budget: Budget) -> Bundle:
-    distances = collection.around()
-    kept = [masked(body) for body in _kept(collection.objects, distances)]
-    sizes = [size_of(body) for body in kept]
-    size = sum(len(log.text) for log in collection.logs)
-    chosen = []
-    for body, length in zip(kept, sizes, strict=True):
-        if size + length > budget.size_bytes:
-            collection.meter.omit(str(ref_of(body)), ref_of(body))
-            continue
-        size += length
-        chosen.append(body)
-    sets = [body for body in chosen if body.get("kind") == "ReplicaSet"]
-    revisions = [
-        one for body in chosen if body.get("kind") == "Deployment" for one in revisions_of(body, sets)
-    ]
-    there = {ref_of(body) for body in chosen}
-    changes = [one for one in collection.changes if one.object in there] + revisions
-    return Bundle(
-        target=collection.target,
-        at=collection.at,
-        objects=tuple(chosen),
-        logs=tuple(collection.logs),
-        changes=tuple(
-            sorted(
-                {(one.object, one.at, one.by, one.what): one for one in changes}.values(),
-                key=lambda one: one.at,
-            )
-        ),
-        gaps=tuple(collection.meter.gaps),
-        spent=collection.meter.spent(size),
-    )
-
-
-def _kept(objects: Sequence[Body], distances: Distances) -> list[Body]:
-    """Choose what is kept, the nearest first."""
-    kept: list[tuple[int, Body]] = []
-    for body in objects:
-        distance = distances.get(_about(body))
-        if distance is not None or body.get("kind") in _ALWAYS:
-            kept.append((distance or 0, body))
-        elif body.get("kind") in _NAMES:
-            kept.append((99, outlined(body) if body.get("kind") == "ConfigMap" else body))
-    nearest = [body for _, body in sorted(kept, key=lambda one: one[0])]
-    return [body for body in nearest if body.get("kind") != "Event"] + _latest_events(nearest)
-
-
-def _latest_events(bodies: Sequence[Body]) -> list[Body]:
-    """Choose the last events about each object: a ReplicaSet of many pods has told of each."""
-    about: dict[ObjectRef, list[Body]] = {}
-    for body in bodies:
-        if body.get("kind") == "Event":
-            about.setdefault(_about(body), []).append(body)
-    return [event for events in about.values() for event in sorted(events, key=event_at)[-MOST_EVENTS:]]
-
-
-_ALWAYS = frozenset(
-    {
-        "Role",
-        "RoleBinding",
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "ValidatingWebhookConfiguration",
-        "MutatingWebhookConfiguration",
-        "StorageClass",
-        "Node",
-    }
-)
-"""Kinds that are read only where something asked for them."""
-_NAMES = frozenset({"Service", "ConfigMap", "ServiceAccount", "PersistentVolumeClaim"})
-"""Kinds that are kept for their names."""
-
-
-def _about(body: Body) -> ObjectRef:
-    if body.get("kind") == "Event":
-        about = part(body, "involvedObject")
-        return ref_of(
-            {
-                "kind": about.get("kind"),
-                "metadata": {"name": about.get("name"), "namespace": about.get("namespace")},
-            }
-        )
-    return ref_of(body)

@@ -1,0 +1,1 @@
+"""Metrics as evidence: a handful of bounded questions to a Prometheus."""
