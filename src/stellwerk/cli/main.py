@@ -16,6 +16,7 @@ from stellwerk.cli.conductor.planning import plan
 from stellwerk.cli.conductor.releases import diff, history
 from stellwerk.cli.conductor.status import pause, requirements, resume, status
 from stellwerk.cli.demo import demo
+from stellwerk.cli.doctor import doctor
 from stellwerk.cli.incidents.investigate import investigate
 from stellwerk.cli.incidents.remedies import remedies
 from stellwerk.cli.init import init
@@ -58,6 +59,7 @@ app.command()(worker)
 app.command()(demo)
 app.command()(backup)
 app.command()(restore)
+app.command()(doctor)
 app.command("agents")(machines)
 app.command()(init)
 app.command("render")(render_manifests)

@@ -1,0 +1,1 @@
+"""`stellwerk doctor`: looks at everything a server needs, and changes nothing."""
