@@ -2,11 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from bench.scenarios.recording import read
 
 from stellwerk.clock import Clock, SystemClock
 from stellwerk.database.database import Database
 from stellwerk.inquiry.detective import Progress
+from stellwerk.inquiry.linking.concluding import conclude
 from stellwerk.inquiry.model import (
     Budget,
     Bundle,
@@ -19,7 +23,12 @@ from stellwerk.inquiry.model import (
     Spent,
     Target,
 )
-from stellwerk.inquiry.remedies.choice import Chosen
+from stellwerk.inquiry.reasoning.client import Connected
+from stellwerk.inquiry.reasoning.reasoner import Reasoner
+from stellwerk.inquiry.remedies.catalogue import packaged
+from stellwerk.inquiry.remedies.choice import Choice, Chosen
+from stellwerk.inquiry.remedies.selection import Circumstances, chosen, select
+from stellwerk.inquiry.remedies.workflow import Precondition, Workflow
 from stellwerk.inquiry.sessions.run import Tools
 from stellwerk.inquiry.sessions.service import Investigations
 from stellwerk.inquiry.sessions.session import Opening, Signal
@@ -27,7 +36,9 @@ from stellwerk.journal.event import EventFilter
 from stellwerk.journal.service import Journal
 from stellwerk.release.clusters.cluster import Cluster
 from stellwerk.release.clusters.sandbox.sandbox import Sandbox
-from stellwerk.settings import InquirySettings, JournalSettings
+from stellwerk.settings import InquirySettings, JournalSettings, LlmSettings
+
+BUNDLES = Path(__file__).parent.parent / "unit" / "inquiry" / "bundles"
 
 FRONTEND = ObjectRef("Deployment", "shop", "frontend", "apps/v1")
 BAD_IMAGE = Conclusion(
@@ -86,11 +97,52 @@ class ScriptedDetective:
         return self.conclusion
 
 
+class RecordedDetective:
+    """Collects what was seen of a real fault, and concludes as ever."""
+
+    def __init__(self, recorded: str) -> None:
+        """`recorded`: name of a bundle: `image-tag-absent.0`."""
+        self.bundle = read(BUNDLES / f"{recorded}.json.gz").bundle
+
+    async def collect(
+        self, cluster: Cluster, target: Target, *, budget: Budget, clock: Clock, progress: Progress
+    ) -> Bundle:
+        return self.bundle
+
+    def conclude(self, bundle: Bundle) -> Conclusion:
+        return conclude(bundle)
+
+
 class NoChoice:
     """Finds no remedy."""
 
     async def choose(self, conclusion: Conclusion) -> Chosen:
         return Chosen()
+
+    async def options(self, chosen: Chosen) -> list[Workflow]:
+        return []
+
+    async def prefer(self, conclusion: Conclusion, workflow_id: str) -> Choice | None:
+        return None
+
+
+class RuledChoice:
+    """Chooses by the rule, of the packaged workflows, for a target of which these things hold."""
+
+    def __init__(self, *holds: Precondition) -> None:
+        self.at = Circumstances(frozenset(holds))
+        self.workflows = packaged()
+
+    async def choose(self, conclusion: Conclusion) -> Chosen:
+        return select(conclusion, self.at, self.workflows)
+
+    async def options(self, chosen: Chosen) -> list[Workflow]:
+        first = [chosen.choice.workflow_id] if chosen.choice else []
+        ids = [*first, *(one.workflow_id for one in chosen.alternatives)]
+        return [one for wanted in ids for one in self.workflows if one.id == wanted]
+
+    async def prefer(self, conclusion: Conclusion, workflow_id: str) -> Choice | None:
+        return chosen(next(one for one in self.workflows if one.id == workflow_id), conclusion, self.at)
 
 
 class Office:
@@ -99,13 +151,15 @@ class Office:
     def __init__(
         self,
         database: Database,
-        detective: ScriptedDetective | None = None,
+        detective: Any = None,
         *,
         holder: str = "here",
         chooser: Any = None,
+        llm: LlmSettings | None = None,
         **settings: Any,
     ) -> None:
         self.detective = detective or ScriptedDetective()
+        reasoner = None if llm is None else Reasoner(Connected(llm), llm, Sandbox())
         self.journal = Journal(database, JournalSettings(), SystemClock())
         self.tools = Tools(
             Sandbox(),
@@ -115,6 +169,7 @@ class Office:
             database,
             self.journal,
             SystemClock(),
+            reasoner,
         )
         self.settings = InquirySettings(**settings)
         self.investigations = Investigations(self.tools, self.settings, holder=holder)

@@ -18,6 +18,10 @@ from stellwerk.inquiry.deduction import Deduction
 from stellwerk.inquiry.detective import Detective
 from stellwerk.inquiry.metrics.prometheus import Prometheus
 from stellwerk.inquiry.model import Budget
+from stellwerk.inquiry.reasoning.client import Connected
+from stellwerk.inquiry.reasoning.conversation import ExtraMissing
+from stellwerk.inquiry.reasoning.providers import check_installed
+from stellwerk.inquiry.reasoning.reasoner import Reasoner
 from stellwerk.inquiry.remedies import approval, catalogue
 from stellwerk.inquiry.remedies.carrying import Tools as RemedyTools
 from stellwerk.inquiry.remedies.catalogue import Catalogue
@@ -36,7 +40,7 @@ from stellwerk.inquiry.sessions.run import Tools
 from stellwerk.inquiry.sessions.service import Investigations
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
-from stellwerk.settings import InquirySettings, Settings
+from stellwerk.settings import InquirySettings, LlmSettings, Settings
 from stellwerk.trust.service import Keys
 from stellwerk.work.service import Work
 
@@ -94,6 +98,7 @@ async def start_inquiry(
     holder = "here" if database.engine == "sqlite" else uuid.uuid4().hex
     ours, releasing = settings.inquiry, neighbours.releasing
     workflows = Catalogue(database, journal, clock, workflows=_workflows(ours))
+    reasoner = _reasoner(settings.llm, releasing)
     chooser = Chooser(database, workflows, releasing.deployer, clock)
     tools = Tools(
         releasing.cluster,
@@ -103,8 +108,11 @@ async def start_inquiry(
         database,
         journal,
         clock,
+        reasoner,
     )
     investigations = Investigations(tools, ours, holder=holder)
+    if reasoner is not None:
+        starting.push_async_callback(reasoner.close)
     remedies = Remedies(
         RemedyTools(
             investigations=investigations,
@@ -149,6 +157,16 @@ def metrics_of(starting: contextlib.AsyncExitStack, settings: InquirySettings) -
     )
     starting.push_async_callback(prometheus.close)
     return prometheus
+
+
+def _reasoner(settings: LlmSettings, releasing: Releasing) -> Reasoner | None:
+    if settings.provider is None:
+        return None
+    try:
+        check_installed(settings.provider)
+    except ExtraMissing as missing:
+        raise CannotStart(str(missing)) from missing
+    return Reasoner(Connected(settings), settings, releasing.cluster)
 
 
 def budget_of(settings: InquirySettings) -> Budget:

@@ -175,6 +175,7 @@ def _incidents(subjects: Subjects, meter: Meter) -> Published:
         catalogue=subjects.inquiry.catalogue,
         journal=subjects.journal,
         settings=subjects.settings.inquiry,
+        llm=subjects.settings.llm,
         observer=meter,
     )
     return Published("incidents", part, families=part.families)

@@ -202,3 +202,5 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
     """What would have to be known; one sentence each."""
     detected_labels: dict[str, Any] = {}
     """`gitOpsManaged`, `helmManaged`, `stateful`, …, and `failedDetections`."""
+    by_model: bool = False
+    """Whether the root is what a model says, and not proven."""

@@ -3,6 +3,7 @@
 from stellwerk.settings.assignment import Assignment
 from stellwerk.settings.conductor import ConductorSettings, ParametersSettings
 from stellwerk.settings.faults import Fault, SettingsError
+from stellwerk.settings.llm import LlmSettings
 from stellwerk.settings.loading import Loaded, load_settings
 from stellwerk.settings.sections import (
     AccessSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "InquirySettings",
     "JournalSettings",
     "LimitSettings",
+    "LlmSettings",
     "Loaded",
     "LogSettings",
     "OutboundSettings",

@@ -9,7 +9,8 @@ import yaml
 from stellwerk.settings.loading import Loaded
 
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
-_SECRET = frozenset({"token"})
+_SECRET = frozenset({"token", "api_key", "headers"})
+"""Headers of one's own may hold keys as well."""
 _PASSWORD_IN_QUERY = re.compile(r"(?i)(password=)[^&\s]*")
 
 
@@ -34,13 +35,13 @@ def effective_settings(loaded: Loaded) -> str:
 
 
 def _line(indent: str, name: str, value: object, origin: str | None) -> str:
-    if name in _SECRET and value is not None:
+    if name in _SECRET and value:
         # Not stars: what is printed can be loaded again, and they would be a token that everybody knows.
         return f"{indent}# {name} is set by {origin} and not shown"
     if isinstance(value, Path):
         value = str(value)
     elif isinstance(value, dict):
-        value = {key: asdict(facts) for key, facts in value.items()}
+        value = {key: one if isinstance(one, str) else asdict(one) for key, one in value.items()}
     elif isinstance(value, tuple):
         value = list(value)
     elif isinstance(value, str):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stellwerk.settings.conductor import ConductorSettings, ParametersSettings
+from stellwerk.settings.llm import LlmSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +416,7 @@ class Settings:
     traffic: TrafficSettings = field(default_factory=TrafficSettings)
     connector: ConnectorSettings = field(default_factory=ConnectorSettings)
     inquiry: InquirySettings = field(default_factory=InquirySettings)
+    llm: LlmSettings = field(default_factory=LlmSettings)
     conductor: ConductorSettings = field(default_factory=ConductorSettings)
     parameters: ParametersSettings = field(default_factory=ParametersSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from stellwerk.settings.llm import PROVIDERS, WHEN
 from stellwerk.settings.sections import FunctionSettings, Settings
 
 TRUE_WORDS = {"true", "yes", "on", "1"}
@@ -199,6 +200,10 @@ def _label(value: str) -> str | None:
     return None if fits else "expected up to 53 of a-z, 0-9, - and ., with a letter or digit at both ends"
 
 
+def _temperature(value: float) -> str | None:
+    return None if 0 <= value <= 2 else "expected 0 to 2"
+
+
 def _weight(value: int) -> str | None:
     return None if 0 <= value <= 10_000 else "expected a weight between 0 and 10000"
 
@@ -229,11 +234,23 @@ _RULES: dict[str, Callable[..., str | None]] = {
     "trust.registration_token_s": _seconds_between(300, 86_400),
     "inquiry.prometheus": _http_address,
     "inquiry.approve_risk": _one_of("low", "medium", "high"),
+    "llm.provider": _one_of(*PROVIDERS),
+    "llm.when": _one_of(*WHEN),
+    "llm.temperature": _temperature,
+    "llm.timeout_s": _seconds_between(1, 600),
     "work.strategy": _one_of(*STRATEGIES),
     "log.level": _one_of("debug", "info", "warning", "error"),
     "log.format": _one_of("auto", "console", "json"),
 }
-_MAY_BE_ZERO = {"limits.requests_per_s", "trust.renew_after_expiry_s", "work.reconnect_grace_s"}
+_MAY_BE_ZERO = {
+    "limits.requests_per_s",
+    "trust.renew_after_expiry_s",
+    "work.reconnect_grace_s",
+    "llm.retries",
+    "llm.calls",
+    "llm.price_prompt",
+    "llm.price_completion",
+}
 
 
 def complaint(name: str, value: object) -> str | None:
@@ -258,9 +275,39 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
         found.append(("fleet.offline_after", "must be greater than fleet.late_after"))
     if settings.work.retry_cap_s < settings.work.retry_base_s:
         found.append(("work.retry_cap_s", "must not be smaller than work.retry_base_s"))
+    found += _of_model(settings)
     conductor = settings.conductor
     if conductor.cluster == "kubeconfig" and not conductor.kubeconfig:
         found.append(("conductor.cluster", "name the file: --kubeconfig FILE, or KUBECONFIG"))
     if settings.parameters.store == "crd" and conductor.cluster == "none":
         found.append(("parameters.store", "crd needs a cluster; see conductor.cluster"))
     return found
+
+
+def _of_model(settings: Settings) -> list[tuple[str, str]]:
+    """Name what a provider needs and does not have."""
+    llm = settings.llm
+    found = []
+    if llm.provider is None:
+        return []
+    if not llm.model:
+        found.append(("llm.model", "name the model that the provider is asked for"))
+    if llm.provider in {"ollama", "azure"} and not llm.endpoint:
+        found.append(("llm.endpoint", f"{llm.provider} needs the address of its server"))
+    if llm.endpoint and not llm.endpoint.startswith(("http://", "https://")):
+        found.append(("llm.endpoint", "expected an address with http:// or https://"))
+    if llm.provider in {"vertex", "vertex_ai"} and not llm.vertex_project:
+        found.append(("llm.vertex_project", f"{llm.provider} needs the project"))
+    if llm.provider == "bedrock" and not llm.bedrock_region:
+        found.append(("llm.bedrock_region", "bedrock needs the region"))
+    if llm.provider == "bedrock" and llm.headers:
+        found.append(("llm.headers", "bedrock takes no headers of your own"))
+    if llm.api_key and llm.api_key_file:
+        found.append(("llm.api_key", "give the key or the file, not both"))
+    if llm.provider in _KEYED and not (llm.api_key or llm.api_key_file or llm.endpoint):
+        found.append(("llm.api_key_file", f"{llm.provider} needs a key: a file, or STELLWERK_LLM_API_KEY"))
+    return found
+
+
+_KEYED = frozenset({"openai", "anthropic", "huggingface", "mistral"})
+"""Providers whose own servers want a key; servers of your own may want none."""

@@ -14,8 +14,12 @@ def environment_of(namespace: str, settings: InquirySettings) -> str:
     return settings.environments.get(namespace, settings.environment)
 
 
-def needs_approval(environment: str, risk: str, settings: InquirySettings) -> str | None:
-    """Say why a remedy needs approval; None if it needs none."""
+def needs_approval(
+    environment: str, risk: str, settings: InquirySettings, *, by_model: bool = False
+) -> str | None:
+    """Say why a remedy needs approval; None if it needs none. `by_model`: only a model names its cause."""
+    if by_model:
+        return "the cause is what a model says, and not proven"
     if environment in settings.approve_environments:
         return f"the environment is {environment}"
     known: tuple[Risk, ...] = RISKS

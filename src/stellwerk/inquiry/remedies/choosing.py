@@ -11,12 +11,13 @@ from stellwerk.inquiry.keys import key_of
 from stellwerk.inquiry.model import Change, Conclusion, ObjectRef
 from stellwerk.inquiry.remedies import store
 from stellwerk.inquiry.remedies.catalogue import Catalogue
-from stellwerk.inquiry.remedies.choice import Chosen
+from stellwerk.inquiry.remedies.choice import Choice, Chosen
 from stellwerk.inquiry.remedies.executors.ownership import Owned, owner
 from stellwerk.inquiry.remedies.executors.patches import earlier_of
 from stellwerk.inquiry.remedies.remedy import Remedy, RemedyState
-from stellwerk.inquiry.remedies.selection import Circumstances, Tries, select
-from stellwerk.inquiry.remedies.workflow import Precondition
+from stellwerk.inquiry.remedies.selection import Circumstances, Tries, obstacles, select
+from stellwerk.inquiry.remedies.selection import chosen as choice_of
+from stellwerk.inquiry.remedies.workflow import Precondition, Workflow
 from stellwerk.release.clusters.errors import ClusterError
 from stellwerk.release.clusters.kinds import Kind
 from stellwerk.release.deploying import Deployer
@@ -44,6 +45,21 @@ class Chooser:
         at = await self.circumstances(conclusion)
         chosen = select(conclusion, at, await self._catalogue.list())
         return replace(chosen, release=at.release, released_by=at.released_by)
+
+    async def options(self, chosen: Chosen) -> Sequence[Workflow]:
+        """List the workflows that fit, the chosen one first."""
+        first = [] if chosen.choice is None else [chosen.choice.workflow_id]
+        known = {one.id: one for one in await self._catalogue.list()}
+        ids = [*first, *(one.workflow_id for one in chosen.alternatives)]
+        return [known[one] for one in ids if one in known]
+
+    async def prefer(self, conclusion: Conclusion, workflow_id: str) -> Choice | None:
+        """Return the choice of this workflow; None if something stands against it."""
+        at = await self.circumstances(conclusion)
+        found = next((one for one in await self._catalogue.list() if one.id == workflow_id), None)
+        if found is None or obstacles(found, conclusion, at):
+            return None
+        return choice_of(found, conclusion, at)
 
     async def circumstances(self, conclusion: Conclusion) -> Circumstances:
         """Read what the rule wants to know beside the cause."""

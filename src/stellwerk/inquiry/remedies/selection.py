@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from stellwerk.inquiry.model import Conclusion, ObjectRef
 from stellwerk.inquiry.remedies.choice import Alternative, Checked, Choice, Chosen
-from stellwerk.inquiry.remedies.workflow import ANY, RISKS, Precondition, Workflow, faults_of
+from stellwerk.inquiry.remedies.workflow import ANY, RISKS, Precondition, Risk, Workflow, faults_of
 
 ALTERNATIVES = 5
 
@@ -98,6 +100,18 @@ def chosen(
     )
 
 
+def advised(chosen: Chosen, preferred: Choice | None) -> Chosen:
+    """Take what a model prefers among those that fit, unless that is riskier than what the rule chose."""
+    first = chosen.choice
+    if first is None or preferred is None or RISKS.index(_risk(preferred)) > RISKS.index(_risk(first)):
+        return chosen
+    others = [one for one in chosen.alternatives if one.workflow_id != preferred.workflow_id]
+    passed = Alternative(
+        workflow_id=first.workflow_id, confidence=first.confidence, rationale=first.rationale
+    )
+    return replace(chosen, choice=preferred, alternatives=(passed, *others))
+
+
 def obstacles(
     workflow: Workflow,
     conclusion: Conclusion,
@@ -137,6 +151,10 @@ def rationale(workflow: Workflow, conclusion: Conclusion) -> str:
     """Say why a workflow was chosen."""
     cause = f"{conclusion.cause}: " if conclusion.cause else ""
     return f"{cause}{workflow.description.when_to_use}"
+
+
+def _risk(choice: Choice) -> Risk:
+    return next((one for one in RISKS if one == choice.risk), "high")
 
 
 def _is_for(workflow: Workflow, conclusion: Conclusion, target: ObjectRef) -> bool:

@@ -186,7 +186,9 @@ class Remedies:
 
     def _care(self, choice: Choice, conclusion: Conclusion) -> tuple[str, str | None]:
         environment = environment_of(target_of(conclusion).namespace, self._settings)
-        return environment, needs_approval(environment, choice.risk, self._settings)
+        return environment, needs_approval(
+            environment, choice.risk, self._settings, by_model=conclusion.by_model
+        )
 
     async def _decide(self, remedy_id: str, principal: Principal, state: RemedyState) -> Remedy:
         remedy = await self.get(remedy_id, principal)

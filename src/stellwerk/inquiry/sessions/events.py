@@ -1,7 +1,7 @@
 """What sessions tell the journal, under the published names of audit events.
 
 Every event has the session's id as its `task`, so that one session can be followed. The model's totals are
-zero where there was no model.
+zero where there was no model. What it is asked and answers is told in previews, as masked as it went out.
 """
 
 import secrets
@@ -11,8 +11,10 @@ from typing import Any, Final
 import msgspec
 
 from stellwerk.clock import MICROSECONDS
+from stellwerk.inquiry.evidence.masking import mask_text
 from stellwerk.inquiry.model import Bundle, Conclusion
 from stellwerk.inquiry.owners import owner_chain, root_owner
+from stellwerk.inquiry.reasoning.opinion import Usage
 from stellwerk.inquiry.remedies.choice import Chosen
 from stellwerk.inquiry.sessions.session import Session
 from stellwerk.journal.event import Event, Retention
@@ -21,6 +23,9 @@ STARTED: Final = "aiagent.session.started"
 PROGRESS: Final = "aiagent.session.progress"
 ENRICHED: Final = "aiagent.enrichment.completed"
 UNENRICHED: Final = "aiagent.enrichment.failed"
+LLM_REQUEST: Final = "aiagent.llm.request"
+LLM_RESPONSE: Final = "aiagent.llm.response"
+LLM_TOOL_CALL: Final = "aiagent.llm.tool_call"
 VALIDATED: Final = "aiagent.workflow.validation_attempt"
 CAUSE_FOUND: Final = "aiagent.rca.complete"
 RESPONDED: Final = "aiagent.response.complete"
@@ -33,7 +38,8 @@ ENDS = frozenset({COMPLETED, FAILED, CANCELLED})
 
 PREVIEW = 500
 """Longest preview, as published."""
-TOKENS = {"total_prompt_tokens": 0, "total_completion_tokens": 0}
+LONGEST_TOOL_RESULT = 2_000
+_OF_MODEL = {"request": LLM_REQUEST, "response": LLM_RESPONSE, "tool_call": LLM_TOOL_CALL}
 
 
 def started(session: Session) -> Event:
@@ -83,7 +89,21 @@ def unenriched(session: Session, reason: str, detail: str) -> Event:
 
 def cause_found(session: Session, conclusion: Conclusion) -> Event:
     """Say what was concluded."""
-    return _event(session, CAUSE_FOUND, {"response_data": _concluded(conclusion), **TOKENS})
+    return _event(session, CAUSE_FOUND, {"response_data": _concluded(conclusion), **_tokens(session)})
+
+
+def of_model(session: Session, what: str, data: Mapping[str, Any]) -> Event:
+    """Tell of a `request`, a `response` or a `tool_call` of the model."""
+    told = {
+        name: value[:PREVIEW] if name.endswith("_preview") and isinstance(value, str) else value
+        for name, value in data.items()
+    }
+    if "tool_result" in told:
+        result = mask_text(str(told["tool_result"]))
+        told |= {"tool_result": result[:LONGEST_TOOL_RESULT], "tool_result_preview": result[:PREVIEW]}
+    if "analysis_preview" in told:
+        told["analysis_preview"] = mask_text(told["analysis_preview"])
+    return _event(session, _OF_MODEL[what], {**told, "phase": session.phase.value})
 
 
 def validated(session: Session, chosen: Chosen) -> list[Event]:
@@ -112,7 +132,7 @@ def completed(session: Session) -> list[Event]:
     choice = session.chosen.choice if session.chosen else None
     answer["selectedWorkflow"] = None if choice is None else choice.workflow_id
     return [
-        _event(session, RESPONDED, {"response_data": answer, **TOKENS}),
+        _event(session, RESPONDED, {"response_data": answer, **_tokens(session), "cost": session.cost}),
         _event(session, COMPLETED, {"duration_seconds": _seconds(session), "outcome": answer.get("outcome")}),
     ]
 
@@ -169,6 +189,14 @@ def _concluded(conclusion: Conclusion) -> dict[str, Any]:
         "confidence": conclusion.confidence,
         "rootObjects": [str(one) for one in conclusion.root_objects[:20]],
         "remediationTarget": None if target is None else str(target),
+    }
+
+
+def _tokens(session: Session) -> dict[str, int]:
+    usage = session.usage or Usage()
+    return {
+        "total_prompt_tokens": usage.prompt_tokens,
+        "total_completion_tokens": usage.completion_tokens,
     }
 
 

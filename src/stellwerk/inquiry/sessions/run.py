@@ -18,7 +18,12 @@ from stellwerk.database.locks import NamedLock
 from stellwerk.database.unit import Unit
 from stellwerk.inquiry.detective import Detective
 from stellwerk.inquiry.model import Budget, Bundle, Conclusion, Outcome
-from stellwerk.inquiry.remedies.choice import Chosen
+from stellwerk.inquiry.reasoning.grounding import with_opinion
+from stellwerk.inquiry.reasoning.opinion import Advice, Usage
+from stellwerk.inquiry.reasoning.reasoner import Hearing, Reasoner
+from stellwerk.inquiry.remedies.choice import Choice, Chosen
+from stellwerk.inquiry.remedies.selection import advised
+from stellwerk.inquiry.remedies.workflow import Workflow
 from stellwerk.inquiry.sessions import events, store
 from stellwerk.inquiry.sessions.packing import pack, unpack
 from stellwerk.inquiry.sessions.session import Phase, Session, SessionState
@@ -39,6 +44,14 @@ class Chooser(Protocol):
         """Return what fits, if anything does. May raise DatabaseUnavailable."""
         ...
 
+    async def options(self, chosen: Chosen) -> Sequence[Workflow]:
+        """List the workflows that fit, the chosen one first. May raise DatabaseUnavailable."""
+        ...
+
+    async def prefer(self, conclusion: Conclusion, workflow_id: str) -> Choice | None:
+        """Return the choice of this workflow; None if it does not fit. May raise DatabaseUnavailable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -51,6 +64,8 @@ class Tools:
     database: Database
     journal: Journal
     clock: Clock
+    reasoner: Reasoner | None = None
+    """Who asks a model; None where there is none."""
 
 
 class Run:
@@ -60,6 +75,7 @@ class Run:
         self._tools = tools
         self._lock = lock
         self._lines: list[str] = []
+        self._told: list[Event] = []
         # Progress is written beside the phases; one write at a time, each of the newest record.
         self._writing = asyncio.Lock()
         self.session = session
@@ -69,7 +85,7 @@ class Run:
         await self._begin()
         try:
             bundle = await self._collected()
-            conclusion = await self._concluded(bundle)
+            conclusion = await self._reasoned(bundle, await self._concluded(bundle))
         except ClusterUnavailable as error:
             conclusion = unreachable(error)
             detail = error.detail
@@ -99,7 +115,7 @@ class Run:
 
     async def flush(self) -> None:
         """Write what is being done, if that is new. Raises LockLost, DatabaseUnavailable, Ended."""
-        if self._lines:
+        if self._lines or self._told:
             await self._write(_nothing)
 
     async def _begin(self) -> None:
@@ -136,6 +152,10 @@ class Run:
         self.say("Linking what was found")
         # In a thread: it reads megabytes of evidence, and others are answered meanwhile.
         conclusion = await asyncio.to_thread(self._tools.detective.conclude, bundle)
+        reasoner = self._tools.reasoner
+        if reasoner is not None and reasoner.wanted(conclusion):
+            await self._write(_nothing, conclusion=conclusion, phase=Phase.REASON)
+            return conclusion
         await self._write(
             lambda session: [events.cause_found(session, conclusion)],
             conclusion=conclusion,
@@ -143,11 +163,30 @@ class Run:
         )
         return conclusion
 
+    async def _reasoned(self, bundle: Bundle, conclusion: Conclusion) -> Conclusion:
+        """Return the conclusion in view of what the model says, if it is to be asked."""
+        reasoner = self._tools.reasoner
+        if self.session.phase is not Phase.REASON or reasoner is None:
+            return conclusion
+        self.say(f"Asking {reasoner.model} for the cause")
+        opinion = await reasoner.cause(self._hearing(reasoner), bundle, conclusion)
+        seen = with_opinion(conclusion, opinion)
+        await self._write(
+            lambda session: [events.cause_found(session, seen)],
+            conclusion=seen,
+            opinion=opinion,
+            phase=Phase.CHOOSE,
+        )
+        return seen
+
     async def _choose(self, conclusion: Conclusion) -> None:
-        chosen = Chosen()
-        if conclusion.outcome is Outcome.NO_WORKFLOW:
-            self.say("Choosing a remedy")
-            chosen = await self._tools.chooser.choose(conclusion)
+        chosen = self.session.chosen if self.session.phase is Phase.ADVISE else None
+        if chosen is None:
+            chosen = Chosen()
+            if conclusion.outcome is Outcome.NO_WORKFLOW:
+                self.say("Choosing a remedy")
+                chosen = await self._tools.chooser.choose(conclusion)
+        chosen, advice = await self._advised(conclusion, chosen)
         change = conclusion.introduced_by
         if change is not None and chosen.release is not None:
             known = replace(change, release=chosen.release, by=change.by or chosen.released_by)
@@ -161,14 +200,42 @@ class Run:
             finished_at=self._tools.clock.now_us(),
             conclusion=conclusion,
             chosen=chosen,
+            advice=advice,
             phase=Phase.DONE,
         )
+
+    async def _advised(self, conclusion: Conclusion, chosen: Chosen) -> tuple[Chosen, Advice | None]:
+        """Ask the model, which was asked for the cause, which of those that fit is the remedy."""
+        reasoner, opinion = self._tools.reasoner, self.session.opinion
+        if reasoner is None or opinion is None or not opinion.summary or chosen.choice is None:
+            return chosen, None
+        if self.session.phase is not Phase.ADVISE:
+            await self._write(_nothing, chosen=chosen, phase=Phase.ADVISE)
+        self.say(f"Asking {reasoner.model} for the remedy")
+        options = await self._tools.chooser.options(chosen)
+        advice = await reasoner.remedy(self._hearing(reasoner), conclusion, options)
+        if advice.workflow_id in {None, chosen.choice.workflow_id}:
+            return chosen, advice
+        preferred = await self._tools.chooser.prefer(conclusion, str(advice.workflow_id))
+        return advised(chosen, preferred), advice
+
+    def _hearing(self, reasoner: Reasoner) -> Hearing:
+        def tell(what: str, data: dict[str, Any]) -> None:
+            self._told.append(events.of_model(self.session, what, data))
+            if what == "tool_call":
+                self.say(f"{reasoner.model} reads: {data['tool_name']} {_short(data['tool_arguments'])}")
+
+        def spent(usage: Usage) -> None:
+            self.session = replace(self.session, usage=usage, cost=reasoner.cost(usage))
+
+        return Hearing(self.session.usage or Usage(), tell, spent)
 
     async def _write(self, tells: Tells, evidence: bytes | None = None, **changes: Any) -> Session:
         """Change the record, and tell of it, in one unit."""
         async with self._writing:
             session, lines = replace(self.session, **changes), tuple(self._lines)
-            happened = [*events.progress(self.session, lines), *tells(session)]
+            told = tuple(self._told)
+            happened = [*events.progress(self.session, lines), *told, *tells(session)]
             now_us = self._tools.clock.now_us()
 
             def unit() -> Unit[None]:
@@ -179,6 +246,7 @@ class Run:
             await self._tools.database.write(unit)
             # What was said meanwhile stays for the next write.
             del self._lines[: len(lines)]
+            del self._told[: len(told)]
             self.session = replace(self.session, **changes)
         if happened:
             self._tools.journal.committed()
@@ -187,6 +255,10 @@ class Run:
 
 def _nothing(session: Session) -> list[Event]:
     return []
+
+
+def _short(arguments: Any) -> str:
+    return " ".join(str(one) for one in arguments.values())[:100]
 
 
 def unreachable(error: ClusterUnavailable) -> Conclusion:

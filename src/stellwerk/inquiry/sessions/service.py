@@ -21,6 +21,7 @@ from stellwerk.database.errors import DatabaseUnavailable, LockLost
 from stellwerk.database.locks import NamedLock
 from stellwerk.database.unit import Unit
 from stellwerk.inquiry.model import Bundle
+from stellwerk.inquiry.reasoning.figures import ModelFigures
 from stellwerk.inquiry.sessions import events, store
 from stellwerk.inquiry.sessions.figures import Figures
 from stellwerk.inquiry.sessions.packing import unpack
@@ -85,6 +86,12 @@ class Investigations:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def model_figures(self) -> ModelFigures:
+        """What is counted of the model; zero where there is none."""
+        reasoner = self._tools.reasoner
+        return ModelFigures() if reasoner is None else reasoner.figures
 
     @property
     def under_way(self) -> int:

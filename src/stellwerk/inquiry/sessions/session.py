@@ -1,10 +1,12 @@
 """One investigation as it is recorded.
 
 Theory of operation. A session goes through phases, and the last one that it has stored is where it goes on
-after a restart: *collect* (nothing is stored yet), *conclude* (the evidence is stored), *choose* (the
-conclusion is stored), *done*. What a phase gives is stored before the next one uses it, so what a result says
-can be traced to evidence that was really there. A session is ended by whoever comes first: its run, somebody
-who cancels it, or its time; the end is one guarded write, and what comes after it is dropped.
+after a restart: *collect* (nothing is stored yet), *conclude* (the evidence is stored), *reason* (the
+conclusion is stored, and a model is asked), *choose* (what the model said of the cause is stored, too),
+*advise* (what fits is stored, and a model is asked), *done*. Without a model there is neither *reason* nor
+*advise*. What a phase gives is stored before the next one uses it, so what a result says can be traced to
+evidence that was really there. A session is ended by whoever comes first: its run, somebody who cancels it,
+or its time; the end is one guarded write, and what comes after it is dropped.
 """
 
 from enum import StrEnum
@@ -12,6 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from stellwerk.inquiry.model import Conclusion, Spent, Target
+from stellwerk.inquiry.reasoning.opinion import Advice, Opinion, Usage
 from stellwerk.inquiry.remedies.choice import Chosen
 
 MOST_ATTEMPTS = 5
@@ -36,7 +39,9 @@ class Phase(StrEnum):
 
     COLLECT = "collect"
     CONCLUDE = "conclude"
+    REASON = "reason"
     CHOOSE = "choose"
+    ADVISE = "advise"
     DONE = "done"
 
 
@@ -78,6 +83,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     spent: Spent = Spent()
     conclusion: Conclusion | None = None
     chosen: Chosen | None = None
+    usage: Usage | None = None
+    """What the model has cost; None where none was asked."""
+    cost: float | None = None
+    """In the currency of the settings; None where no price is set."""
+    opinion: Opinion | None = None
+    advice: Advice | None = None
 
     @property
     def ended(self) -> bool:

@@ -5,7 +5,7 @@ from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.http.problem import Problem
 from stellwerk.interfaces.incidents import wire
 from stellwerk.interfaces.incidents.sessions import TAG
-from stellwerk.settings import InquirySettings
+from stellwerk.settings import InquirySettings, LlmSettings
 from stellwerk.trust.principal import LOCAL
 
 CONFIG = "/config"
@@ -16,8 +16,9 @@ _DAY_S = 86_400
 class ConfigurationRoutes:
     """See the module."""
 
-    def __init__(self, settings: InquirySettings) -> None:
+    def __init__(self, settings: InquirySettings, llm: LlmSettings) -> None:
         self._settings = settings
+        self._llm = llm
 
     def operations(self) -> list[Operation]:
         """List the routes."""
@@ -41,8 +42,8 @@ class ConfigurationRoutes:
         return wire.Configuration(
             service=SERVICE,
             version=__version__,
-            llm_provider=None,
-            llm_model=None,
+            llm_provider=self._llm.provider,
+            llm_model=self._llm.model if self._llm.provider else None,
             session_ttl=f"{int(settings.retention_days * _DAY_S)}s",
             limits={
                 "concurrent": settings.concurrent,

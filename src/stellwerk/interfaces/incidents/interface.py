@@ -26,7 +26,7 @@ from stellwerk.interfaces.incidents.sessions import PREFIX, SessionRoutes
 from stellwerk.interfaces.incidents.streams import StreamRoutes
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
-from stellwerk.settings import InquirySettings
+from stellwerk.settings import InquirySettings, LlmSettings
 
 NAME = "incidents"
 HEAD = Document("Stellwerk incidents", __version__, "Root causes with evidence, and remedies.")
@@ -63,6 +63,7 @@ def build(
     catalogue: Catalogue,
     journal: Journal,
     settings: InquirySettings,
+    llm: LlmSettings | None = None,
     observer: Observer | None = None,
 ) -> IncidentsInterface:
     """Assemble the interface. `observer` is told of every answer."""
@@ -71,7 +72,7 @@ def build(
         *StreamRoutes(investigations, journal).operations(),
         *RemedyRoutes(remedies).operations(),
         *CatalogueRoutes(catalogue).operations(),
-        *ConfigurationRoutes(settings).operations(),
+        *ConfigurationRoutes(settings, llm or LlmSettings()).operations(),
     )
     endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]
 

@@ -1,12 +1,18 @@
-"""Metrics under the published names. Those of a model are there and zero: there is none."""
+"""Metrics under the published names. Those of a model are there and zero where there is none."""
 
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import Literal
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from stellwerk.inquiry.reasoning.figures import BUCKETS_S as MODEL_BUCKETS_S
+from stellwerk.inquiry.reasoning.figures import ModelFigures
 from stellwerk.inquiry.sessions.figures import BUCKETS_S
 from stellwerk.inquiry.sessions.service import Investigations
+
+STATUSES: tuple[Literal["success", "error"], ...] = ("success", "error")
+KINDS: tuple[Literal["prompt", "completion"], ...] = ("prompt", "completion")
 
 
 def families(investigations: Investigations) -> Iterator[Metric]:
@@ -30,20 +36,21 @@ def families(investigations: Investigations) -> Iterator[Metric]:
         durations.add_metric([outcome], buckets=buckets, sum_value=figures.seconds[outcome])
     active = GaugeMetricFamily("aiagent_sessions_active", "Investigations under way in this process.")
     active.add_metric([], investigations.under_way)
-    yield from (begun, finished, active, durations, *_of_a_model())
+    yield from (begun, finished, active, durations, *_of_the_model(investigations.model_figures))
 
 
-def _of_a_model() -> Iterator[Metric]:
+def _of_the_model(figures: ModelFigures) -> Iterator[Metric]:
     requests = CounterMetricFamily("aiagent_api_llm_requests", "Calls of the model.", labels=["status"])
     tokens = CounterMetricFamily("aiagent_api_llm_tokens", "Tokens of the model.", labels=["type"])
-    for label in ("success", "error"):
-        requests.add_metric([label], 0)
-    for label in ("prompt", "completion"):
-        tokens.add_metric([label], 0)
+    for status in STATUSES:
+        requests.add_metric([status], figures.requests[status])
+    for kind in KINDS:
+        tokens.add_metric([kind], figures.tokens[kind])
+    bounds = [*(str(bound) for bound in MODEL_BUCKETS_S), "+Inf"]
     seconds = HistogramMetricFamily(
         "aiagent_api_llm_request_duration_seconds",
         "Time of the model's answers.",
-        buckets=[("+Inf", 0)],
-        sum_value=0,
+        buckets=list(zip(bounds, accumulate(figures.durations), strict=True)),
+        sum_value=figures.seconds,
     )
     yield from (requests, tokens, seconds)

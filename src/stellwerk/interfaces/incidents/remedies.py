@@ -9,7 +9,8 @@ from stellwerk.http.operation import JSON, Answer, Call, Operation, Raw
 from stellwerk.inquiry.remedies.remedy import Remedy
 from stellwerk.inquiry.remedies.service import Ask, Planned, Remedies
 from stellwerk.interfaces.incidents import remedies_wire as wire
-from stellwerk.interfaces.incidents.rendering import reference, workflow
+from stellwerk.interfaces.incidents.references import reference
+from stellwerk.interfaces.incidents.rendering import workflow
 from stellwerk.interfaces.incidents.sessions import PREFIX, SESSION
 from stellwerk.trust.scopes import Scope
 

@@ -3,13 +3,22 @@
 from typing import get_args
 
 from stellwerk.http.instants import iso, iso_or_none
-from stellwerk.inquiry.model import Change, Conclusion, ObjectRef, Outcome
+from stellwerk.inquiry.model import Change, Conclusion, Outcome
+from stellwerk.inquiry.reasoning.opinion import Usage
 from stellwerk.inquiry.remedies.choice import Choice
 from stellwerk.inquiry.sessions.session import Phase, Session, SessionState
-from stellwerk.interfaces.incidents import wire
+from stellwerk.interfaces.incidents import opinions, wire
+from stellwerk.interfaces.incidents.references import reference
 
 ENGINE = "stellwerk"
-PHASES = {Phase.COLLECT: "rca", Phase.CONCLUDE: "rca", Phase.CHOOSE: "workflow_discovery", Phase.DONE: "done"}
+PHASES = {
+    Phase.COLLECT: "rca",
+    Phase.CONCLUDE: "rca",
+    Phase.REASON: "rca",
+    Phase.CHOOSE: "workflow_discovery",
+    Phase.ADVISE: "workflow_discovery",
+    Phase.DONE: "done",
+}
 """Ours, in the published words."""
 ACTIONABLE = {
     Outcome.WORKFLOW_SELECTED: True,
@@ -67,7 +76,7 @@ def listed(session: Session) -> wire.ListedSession:
 def snapshot(session: Session) -> wire.SessionSnapshot:
     """Show what is left of a session that has ended."""
     cancelled = session.state is SessionState.CANCELLED
-    target, signal = session.target, session.signal
+    target, signal, usage = session.target, session.signal, session.usage or Usage()
     return wire.SessionSnapshot(
         session_id=session.id,
         status=session.state.value,
@@ -81,10 +90,10 @@ def snapshot(session: Session) -> wire.SessionSnapshot:
         },
         error=session.error,
         cancelled_phase=PHASES[session.phase] if cancelled else None,
-        cancelled_at_turn=0 if cancelled else None,
+        cancelled_at_turn=usage.requests if cancelled else None,
         rca_summary=None if session.conclusion is None else session.conclusion.summary,
-        total_prompt_tokens=0,
-        total_completion_tokens=0,
+        total_prompt_tokens=usage.prompt_tokens,
+        total_completion_tokens=usage.completion_tokens,
     )
 
 
@@ -92,7 +101,7 @@ def result(session: Session, conclusion: Conclusion) -> wire.IncidentResponse:
     """Show the result, under the document's names and the published program's."""
     chosen, outcome = session.chosen, conclusion.outcome
     choice = chosen.choice if chosen else None
-    reason = REVIEW.get(outcome)
+    reason = "low_confidence" if conclusion.by_model else REVIEW.get(outcome)
     actionable = ACTIONABLE[outcome]
     target = conclusion.remediation_target
     return wire.IncidentResponse(
@@ -109,7 +118,7 @@ def result(session: Session, conclusion: Conclusion) -> wire.IncidentResponse:
         detected_labels=conclusion.detected_labels or None,
         needs_human_review=reason is not None,
         human_review_reason=reason,
-        warnings=_warnings(conclusion, reason),
+        warnings=[*_warnings(conclusion, reason), *opinions.warnings(session)],
         alternative_workflows=[
             wire.AlternativeWorkflow(
                 workflow_id=one.workflow_id, confidence=one.confidence, rationale=one.rationale
@@ -127,14 +136,8 @@ def result(session: Session, conclusion: Conclusion) -> wire.IncidentResponse:
             for number, one in enumerate(chosen.checked if chosen else (), 1)
         ],
         alignment_verdict=None,
+        model_opinion=opinions.shown(session),
         timestamp=f"{iso(session.finished_at or session.requested_at)[:19]}Z",
-    )
-
-
-def reference(ref: ObjectRef) -> wire.ResourceReference:
-    """Show an object's name."""
-    return wire.ResourceReference(
-        kind=ref.kind, namespace=ref.namespace, name=ref.name, apiVersion=ref.api_version
     )
 
 
@@ -176,7 +179,7 @@ def _analysis(session: Session, conclusion: Conclusion) -> wire.RootCauseAnalysi
                 excerpt=one.excerpt,
                 at=iso_or_none(one.at),
             )
-            for one in conclusion.evidence
+            for one in opinions.evidence(session, conclusion)
         ],
         missing=list(conclusion.missing),
     )

@@ -105,7 +105,7 @@ def _started(data: dict[str, Any]) -> Frame:
 
 
 def _progress(data: dict[str, Any]) -> Frame:
-    phase = REMEDY if data.get("phase") in {"choose", "done"} else CAUSE
+    phase = REMEDY if data.get("phase") in {"choose", "advise", "done"} else CAUSE
     return "reasoning_delta", phase, {"text": data.get("progress", ""), "tool_call_count": 0}
 
 
@@ -133,6 +133,12 @@ def _validated(data: dict[str, Any]) -> Frame:
     )
 
 
+def _model_called(data: dict[str, Any]) -> Frame:
+    index, name = data.get("tool_call_index", 0), data.get("tool_name", "")
+    preview = str(data.get("tool_result_preview", ""))[:PREVIEW]
+    return "tool_result", CAUSE, {"tool_name": name, "tool_index": index, "result_preview": preview}
+
+
 def _responded(data: dict[str, Any]) -> Frame:
     return "complete", REMEDY, data.get("response_data", {})
 
@@ -147,6 +153,7 @@ _TOLD: dict[str, Callable[[dict[str, Any]], Frame]] = {
     events.ENRICHED: _enriched,
     events.UNENRICHED: _unenriched,
     events.CAUSE_FOUND: _cause_found,
+    events.LLM_TOOL_CALL: _model_called,
     events.VALIDATED: _validated,
     events.RESPONDED: _responded,
     events.UNRESPONDED: _unresponded,

@@ -247,6 +247,47 @@ class AlignmentVerdict(Wire):
     summary: str = ""
 
 
+class ModelClaim(Wire):
+    """Something that the model claims; `supported` says whether what it cites speaks of it."""
+
+    text: str
+    evidence: list[str]
+    supported: bool
+
+
+class ModelHypothesis(Wire):
+    summary: str
+    likelihood: Confidence
+    evidence: list[str]
+    supported: bool
+
+
+class ModelOpinion(Wire):
+    """What a model said, beside what is proven."""
+
+    provider: str
+    model: str
+    verdict: Literal["agrees", "disagrees", "further", "unsupported", "none"]
+    summary: str | None
+    root_objects: list[ResourceReference]
+    cause: str
+    confidence: Confidence
+    claims: list[ModelClaim]
+    hypotheses: list[ModelHypothesis]
+    workflow_id: str | None
+    """What it would choose of the workflows that fit."""
+    rationale: str | None
+    notes: list[str]
+    """What went wrong."""
+    requests: int
+    tool_calls: int
+    total_prompt_tokens: int
+    total_completion_tokens: int
+    seconds: float
+    cost: float | None
+    """In the currency of the settings; null where no price is set."""
+
+
 class IncidentResponse(Wire):
     """The result. Every documented field is there; null where nothing is known."""
 
@@ -268,6 +309,8 @@ class IncidentResponse(Wire):
     validation_attempts_history: list[ValidationAttempt]
     alignment_verdict: AlignmentVerdict | None
     """Null: no second model judges the first."""
+    model_opinion: ModelOpinion | None
+    """Null where no model was asked."""
     timestamp: Timestamp
 
 
