@@ -302,11 +302,17 @@ def _of_model(settings: Settings) -> list[tuple[str, str]]:
         found.append(("llm.bedrock_region", "bedrock needs the region"))
     if llm.provider == "bedrock" and llm.headers:
         found.append(("llm.headers", "bedrock takes no headers of your own"))
+    if llm.provider == "bedrock" and (llm.api_key or llm.api_key_file) and _plain(llm.endpoint):
+        found.append(("llm.endpoint", "bedrock takes a key over https:// only"))
     if llm.api_key and llm.api_key_file:
         found.append(("llm.api_key", "give the key or the file, not both"))
     if llm.provider in _KEYED and not (llm.api_key or llm.api_key_file or llm.endpoint):
         found.append(("llm.api_key_file", f"{llm.provider} needs a key: a file, or STELLWERK_LLM_API_KEY"))
     return found
+
+
+def _plain(endpoint: str | None) -> bool:
+    return bool(endpoint and endpoint.startswith("http://"))
 
 
 _KEYED = frozenset({"openai", "anthropic", "huggingface", "mistral"})

@@ -31,7 +31,7 @@ class Desk:
     async def ended(self, body: dict[str, Any]) -> str:
         """Submit a request and wait for the end; return the session."""
         session_id = await self.submit(body)
-        assert (await self.office.investigations.wait(session_id, 20.0)).ended
+        assert (await self.office.investigations.wait(session_id, 90.0)).ended
         return session_id
 
 
