@@ -79,7 +79,7 @@ class Bench:
         self.remedies = Remedies(
             Tools(
                 investigations=self.office.investigations,
-                catalogue=Catalogue(database, self.office.journal, SystemClock(), workflows=packaged()),
+                catalogue=Catalogue(database, self.office.journal, SystemClock(), workflows=()),
                 chooser=Chooser(),
                 executors={"workload.undo": executor},
                 verifier=Well(),

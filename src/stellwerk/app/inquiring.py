@@ -194,10 +194,9 @@ def executors_of(neighbours: Neighbours) -> dict[str, Executor]:
 
 def _workflows(settings: InquirySettings) -> list[Workflow]:
     try:
-        own = [] if settings.workflows_dir is None else catalogue.of_folder(settings.workflows_dir)
+        return [] if settings.workflows_dir is None else catalogue.of_folder(settings.workflows_dir)
     except (InvalidWorkflow, OSError) as error:
         raise CannotStart(f"inquiry.workflows_dir: {error}") from error
-    return [*catalogue.packaged(), *own]
 
 
 def _approvers(keys: Keys) -> Callable[[str, int], Sequence[str]]:

@@ -25,7 +25,7 @@ from stellwerk.release.parameters.definition import Resource
 from stellwerk.release.parameters.restoring import Restorer
 from stellwerk.release.parameters.service import Parameters
 from stellwerk.release.parameters.store import DatabaseStore, History, ParameterStore
-from stellwerk.release.rendering.jinja import JinjaRenderer
+from stellwerk.release.rendering.late import LateRenderer
 from stellwerk.release.source import Source
 from stellwerk.release.watching.reconciling import Mode, Reconciler
 from stellwerk.release.watching.service import Watching
@@ -95,7 +95,7 @@ async def start_releasing(
         cluster,
         overrides=Overrides(database, journal, tools.sealer, clock),
         secret_key=hashing,
-        renderer=JinjaRenderer(extensions.filters),
+        renderer=LateRenderer(extensions.filters),
         callbacks=extensions.callbacks,
         gate=settings.conductor.gate,
     )

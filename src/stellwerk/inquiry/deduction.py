@@ -1,10 +1,12 @@
-"""The detective that needs no model: it concludes from what objects, events and logs prove."""
+"""The detective that needs no model: it concludes from what objects, events and logs prove.
+
+How is loaded with the first investigation: analyzers are many modules, and a server should not start later
+for them.
+"""
 
 from stellwerk.clock import Clock
 from stellwerk.inquiry.detective import Progress
-from stellwerk.inquiry.evidence.collecting import collect
 from stellwerk.inquiry.evidence.measuring import Metrics
-from stellwerk.inquiry.linking.concluding import conclude
 from stellwerk.inquiry.model import Budget, Bundle, Conclusion, Target
 from stellwerk.release.clusters.cluster import Cluster
 
@@ -24,6 +26,8 @@ class Deduction:
         self, cluster: Cluster, target: Target, *, budget: Budget, clock: Clock, progress: Progress
     ) -> Bundle:
         """Collect what concerns a target, within the budget."""
+        from stellwerk.inquiry.evidence.collecting import collect
+
         return await collect(
             cluster,
             target,
@@ -36,4 +40,6 @@ class Deduction:
 
     def conclude(self, bundle: Bundle) -> Conclusion:
         """Draw the conclusion."""
+        from stellwerk.inquiry.linking.concluding import conclude
+
         return conclude(bundle)

@@ -1,15 +1,16 @@
 """The catalogue: packaged workflows, those of a folder of the operator, and those that were added by the API.
 
-A namesake of a later source replaces one of an earlier. Files are read once, at the start.
+A namesake of a later source replaces one of an earlier. Files are read once: the operator's at the start, so
+that a fault ends it; the packaged ones, which tests know to be good, when somebody asks.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import msgspec
-import yaml
 
 from stellwerk.clock import Clock
 from stellwerk.database.database import Database
@@ -31,10 +32,15 @@ class Catalogue:
     def __init__(
         self, database: Database, journal: Journal, clock: Clock, *, workflows: Iterable[Workflow]
     ) -> None:
+        """`workflows` are the operator's own."""
         self._database = database
         self._journal = journal
         self._clock = clock
-        self._files = {one.id: one for one in workflows}
+        self._own = tuple(workflows)
+
+    @cached_property
+    def _files(self) -> dict[str, Workflow]:
+        return {one.id: one for one in (*packaged(), *self._own)}
 
     async def list(self) -> Sequence[Workflow]:
         """List all workflows, by id."""
@@ -97,6 +103,8 @@ def _is_yaml(name: str) -> bool:
 
 
 def _read(name: str, file: Traversable | Path) -> Workflow:
+    import yaml
+
     try:
         return check(msgspec.convert(yaml.safe_load(file.read_text("utf-8")), Workflow))
     except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError, InvalidWorkflow) as error:

@@ -8,7 +8,6 @@ from the cluster's text.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import jsonschema_rs
 import msgspec
 
 Risk = Literal["low", "medium", "high"]
@@ -84,6 +83,8 @@ class InvalidWorkflow(ValueError):
 
 def check(workflow: Workflow) -> Workflow:
     """Return a workflow that can be used. Raises InvalidWorkflow."""
+    import jsonschema_rs
+
     if not workflow.id or len(workflow.id) > 100 or not workflow.id.replace("-", "").isalnum():
         raise InvalidWorkflow(f"{workflow.id!r} is no id: use letters, digits and '-'")
     if not 0 <= workflow.fit <= 1:
@@ -104,6 +105,8 @@ def schema_of(workflow: Workflow) -> dict[str, Any]:
 
 def faults_of(workflow: Workflow, parameters: Mapping[str, Any]) -> list[str]:
     """List what parameters do not keep of the schema."""
+    import jsonschema_rs
+
     validator = jsonschema_rs.validator_for(schema_of(workflow))
     return [
         "/".join(map(str, error.instance_path)) + (": " if error.instance_path else "") + error.message

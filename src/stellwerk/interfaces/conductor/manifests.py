@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-import yaml
 from msgspec import UNSET
 
 from stellwerk.http.operation import Answer, Call, Operation, Raw
@@ -87,4 +86,6 @@ def _key(call: Call[Any, Any]) -> str:
 
 
 def _text(one: Described) -> str:
+    import yaml
+
     return yaml.safe_dump(without_secrets(one.manifest.body), sort_keys=False, allow_unicode=True)

@@ -6,12 +6,13 @@ schema is a file of the application, but what is checked by it comes from caller
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import jsonschema_rs
+from typing import TYPE_CHECKING, Any
 
 from stellwerk.release.application.mapping import spelled
 from stellwerk.release.spelling import did_you_mean
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 LONGEST_MESSAGE = 300
 """Characters: the validator repeats the value."""
@@ -118,6 +119,8 @@ class Schema:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Compile. Raises UnusableSchema."""
+        import jsonschema_rs
+
         self.document = document
         try:
             self._validator = jsonschema_rs.validator_for(
@@ -132,9 +135,11 @@ class Schema:
             yield from _violations(error, self.document)
 
 
-def _violations(error: jsonschema_rs.ValidationError, schema: Mapping[str, Any]) -> Iterator[Violation]:
+def _violations(error: "jsonschema_rs.ValidationError", schema: Mapping[str, Any]) -> Iterator[Violation]:
+    from jsonschema_rs import ValidationErrorKind
+
     path = list(error.instance_path)
-    if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
+    if isinstance(error.kind, ValidationErrorKind.AdditionalProperties):
         known = _names(schema, list(error.schema_path)[:-1])
         for name in error.kind.unexpected:
             advice = did_you_mean(name, known)

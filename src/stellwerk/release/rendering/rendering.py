@@ -14,10 +14,9 @@ from stellwerk.release.fault import Fault
 from stellwerk.release.objects import DEFAULT_NAMESPACE, Body, Key, Manifest, content_hash, group_of, key_of
 from stellwerk.release.parameters.merging import global_view, service_view
 from stellwerk.release.rendering.checks import flaws
-from stellwerk.release.rendering.jinja import JinjaRenderer
 from stellwerk.release.rendering.kinds import ClusterInfo, is_namespaced
+from stellwerk.release.rendering.late import LateRenderer
 from stellwerk.release.rendering.renderer import Renderer, RenderFailure, Source
-from stellwerk.release.rendering.values import Files, wrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def render(
     overrides: Sequence[Override] = (),
 ) -> Rendered:
     """Render the named services with stored parameters. `secret_key` hashes the values of Secrets."""
-    run = _Run(application, spec, app, cluster or ClusterInfo(), renderer or JinjaRenderer())
+    run = _Run(application, spec, app, cluster or ClusterInfo(), renderer or LateRenderer())
     found = [one for service in services for one in run.service(service)]
     found = run.overridden(found, [one for one in overrides if one.service in services])
     faults = [fault for fault in application.faults if fault.service in ("", *services)]
@@ -94,6 +93,8 @@ class _Run:
         cluster: ClusterInfo,
         renderer: Renderer,
     ) -> None:
+        from stellwerk.release.rendering.values import Files, wrap
+
         self.faults: list[Fault] = []
         self._application = application
         self._cluster = cluster
@@ -147,6 +148,8 @@ class _Run:
 
     def _values(self, service: str) -> dict[str, Any]:
         view = {"name": service} | self._views.get(service, {})
+        from stellwerk.release.rendering.values import wrap
+
         return {**self._shared, "service": wrap(view, "service")}
 
     def _objects(self, service: str, source: Source, values: Mapping[str, Any]) -> Iterator[_Found]:

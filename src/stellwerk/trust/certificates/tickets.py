@@ -2,18 +2,19 @@
 
 They stand beside the certificate where a proxy ends TLS and forwards it. The server alone makes and reads
 them, so a symmetric key serves (HS256, the only algorithm that is accepted). joserfc takes the time as an
-argument and refuses a token whose algorithm was not named beforehand.
+argument and refuses a token whose algorithm was not named beforehand; it is loaded with the first token.
 """
 
 import secrets
 from dataclasses import dataclass
-
-from joserfc import jwt
-from joserfc.errors import ExpiredTokenError, JoseError
-from joserfc.jwk import OctKey
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from stellwerk.clock import MICROSECONDS
 from stellwerk.trust.certificates.judging import Code, Identity, Refused
+
+if TYPE_CHECKING:
+    from joserfc.jwk import OctKey
 
 ALGORITHM = "HS256"
 AUDIENCE = "agent-api"
@@ -36,12 +37,20 @@ class Tickets:
     """Makes and reads tokens under one key."""
 
     def __init__(self, key: bytes, issuer: str, lifetime_s: float) -> None:
-        self._key = OctKey.import_key(key)
+        self._secret = key
         self._issuer = issuer
         self.lifetime_s = int(lifetime_s)
 
+    @cached_property
+    def _key(self) -> "OctKey":
+        from joserfc.jwk import OctKey
+
+        return OctKey.import_key(self._secret)
+
     def write(self, identity: Identity, now_us: int) -> str:
         """Make a token for the holder of a certificate."""
+        from joserfc import jwt
+
         now_s = now_us // MICROSECONDS
         claims = {
             "iss": self._issuer,
@@ -57,6 +66,9 @@ class Tickets:
 
     def read(self, token: str, now_us: int, *, ended: bool = False) -> Ticket | Refused:
         """Check a token and return what it says. `ended` takes one whose time is over."""
+        from joserfc import jwt
+        from joserfc.errors import ExpiredTokenError, JoseError
+
         if len(token) > TOKEN_BYTES:
             return Refused(Code.TOKEN_INVALID)
         required = jwt.JWTClaimsRegistry(
