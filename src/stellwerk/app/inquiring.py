@@ -5,7 +5,7 @@ import hmac
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stellwerk.app.errors import CannotStart
 from stellwerk.app.releasing import Releasing
@@ -16,7 +16,6 @@ from stellwerk.fleet.service import Fleet
 from stellwerk.inquiry.automatic import Automatic
 from stellwerk.inquiry.deduction import Deduction
 from stellwerk.inquiry.detective import Detective
-from stellwerk.inquiry.metrics.prometheus import Prometheus
 from stellwerk.inquiry.model import Budget
 from stellwerk.inquiry.reasoning.client import Connected
 from stellwerk.inquiry.reasoning.conversation import ExtraMissing
@@ -43,6 +42,9 @@ from stellwerk.loop import Loop
 from stellwerk.settings import InquirySettings, LlmSettings, Settings
 from stellwerk.trust.service import Keys
 from stellwerk.work.service import Work
+
+if TYPE_CHECKING:
+    from stellwerk.inquiry.metrics.prometheus import Prometheus
 
 
 class _Startable(Protocol):
@@ -146,10 +148,13 @@ def _sealing(key: bytes) -> bytes:
     return hmac.digest(key, b"stellwerk.inquiry.secrets", "sha256")
 
 
-def metrics_of(starting: contextlib.AsyncExitStack, settings: InquirySettings) -> Prometheus | None:
+def metrics_of(starting: contextlib.AsyncExitStack, settings: InquirySettings) -> "Prometheus | None":
     """Return what measures the cluster, if that is configured; it is closed with the rest."""
     if settings.prometheus is None:
         return None
+    # Its client of HTTP would cost every start.
+    from stellwerk.inquiry.metrics.prometheus import Prometheus
+
     prometheus = Prometheus(
         settings.prometheus,
         token_file=settings.prometheus_token_file,

@@ -4,17 +4,21 @@ How is loaded with the first investigation: analyzers are many modules, and a se
 for them.
 """
 
+from typing import TYPE_CHECKING
+
 from stellwerk.clock import Clock
 from stellwerk.inquiry.detective import Progress
-from stellwerk.inquiry.evidence.measuring import Metrics
 from stellwerk.inquiry.model import Budget, Bundle, Conclusion, Target
 from stellwerk.release.clusters.cluster import Cluster
+
+if TYPE_CHECKING:
+    from stellwerk.inquiry.evidence.measuring import Metrics
 
 
 class Deduction:
     """A `Detective`."""
 
-    def __init__(self, sealing_key: bytes | None = None, metrics: Metrics | None = None) -> None:
+    def __init__(self, sealing_key: bytes | None = None, metrics: "Metrics | None" = None) -> None:
         """`sealing_key`: for keyed hashes of Secrets' values; None keeps the names of their keys only.
 
         `metrics`: what measures the cluster, if anything does.
