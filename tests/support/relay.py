@@ -25,6 +25,9 @@ class Relay:
         self._changing = threading.Lock()
         self._deaf = threading.Event()
         self._down = threading.Event()
+        self._left: int | None = None
+        self.refused = 0
+        """Connections that were refused because it is down."""
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -43,6 +46,10 @@ class Relay:
         """Reset every connection and every attempt at one, until `mend`."""
         self._down.set()
         self.cut()
+
+    def take_down_after(self, answered: int) -> None:
+        """Take it down once the server has answered so many bytes more."""
+        self._left = answered
 
     def mend(self) -> None:
         """Copy again; connections that missed something are reset."""
@@ -71,6 +78,7 @@ class Relay:
     def _join(self, client: socket.socket) -> None:
         try:
             if self._down.is_set():
+                self.refused += 1
                 raise ConnectionRefusedError
             server = socket.create_connection(("127.0.0.1", self._target()), timeout=5)
         except OSError:
@@ -96,6 +104,11 @@ class Relay:
             while data := source.recv(CHUNK):
                 if lost is None or not lost.is_set():
                     sink.sendall(data)
+                if lost is not None and self._left is not None:
+                    self._left -= len(data)
+                    if self._left <= 0:
+                        self._left = None
+                        self.take_down()
         with self._changing:
             known = pair in self._pairs
             self._pairs.discard(pair)
