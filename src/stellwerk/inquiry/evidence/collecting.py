@@ -32,6 +32,10 @@ RESERVED_FOR_LOGS = 20
 """Calls that reading by name leaves over: logs tell more than the tenth class."""
 REMOVED = "unable to retrieve container logs"
 """What a node answers, as if it were a log, where it has removed the container."""
+LONGEST_LINE = 2_000
+"""Characters of one line of a log: a record as JSON, and no file that somebody printed."""
+IN_THREAD = 65_536
+"""Characters from which on a text is masked beside the loop, so that others are answered meanwhile."""
 LAST_CALLS = 6
 """Calls that logs leave over for what their words ask for."""
 
@@ -64,7 +68,8 @@ async def collect(
         reads.append(read_metrics(collection, metrics))
     await asyncio.gather(*reads)
     await _read_asked_for(collection)
-    return bundle_of(collection, budget)
+    # In a thread: megabytes are masked, and others are answered meanwhile. Nothing is added any more.
+    return await asyncio.to_thread(bundle_of, collection, budget)
 
 
 async def _read_first(collection: Collection) -> None:
@@ -137,11 +142,23 @@ async def _log(meter: Meter, place: LogPlace) -> LogText | None:
                 pod=place.pod,
                 container=place.container,
                 previous=previous,
-                text=mask_text(text),
+                text=await _readable(text),
             )
         if not text.startswith(REMOVED):
             return None
     return None
+
+
+async def _readable(text: str) -> str:
+    """Mask a log, and cut lines that are no lines; masked first, so that no half of a secret is left."""
+    if len(text) > IN_THREAD:
+        return await asyncio.to_thread(_short_lines, text)
+    return _short_lines(text)
+
+
+def _short_lines(text: str) -> str:
+    lines = mask_text(text).splitlines(keepends=True)
+    return "".join(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…\n" for line in lines)
 
 
 async def _read_asked_for(collection: Collection) -> None:

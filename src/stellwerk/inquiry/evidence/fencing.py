@@ -1,7 +1,8 @@
 """Cluster text is untrusted: it is fenced where a model reads it, and what speaks to the reader is marked.
 
 A log line may say *ignore previous instructions*, or hold what looks like our own answer. Nothing of it is
-ever followed. Marking does not remove it, since it may be evidence, and a removed line is a lost one.
+ever followed. Marking does not remove it, since it may be evidence, and a removed line is a lost one. The
+patterns are read over hostile lines, so each takes time in proportion to a line's length (see `masking`).
 """
 
 import re
@@ -15,9 +16,11 @@ _PATTERNS = (
         r"\b(?:instructions?|prompts?|rules?|context|messages?|guidelines?)\b",
         re.IGNORECASE,
     ),
-    re.compile(r"^\s*(?:\W{0,3})(?:system|assistant|user|developer)\s*(?:\(.{0,20}\))?\s*:\s", re.IGNORECASE),
     re.compile(
-        r"<\s*/?\s*(?:system|assistant|user|instructions?|tool_(?:call|result)|im_start|im_end)\b",
+        r"^\s*\W{0,3}(?:system|assistant|user|developer)\s{0,8}(?:\(.{0,20}\))?\s{0,8}:\s", re.IGNORECASE
+    ),
+    re.compile(
+        r"<\s{0,8}/?\s{0,8}(?:system|assistant|user|instructions?|tool_(?:call|result)|im_start|im_end)\b",
         re.IGNORECASE,
     ),
     re.compile(r"<\|[^|>]{1,30}\|>"),
@@ -30,7 +33,7 @@ _PATTERNS = (
         r"\"(?:workflow_id|root_cause|selected_workflow|remediation_target|tool_calls|root_objects)\"\s*:"
     ),
     re.compile(r"\b(?:the|real|true|actual) root cause is\b", re.IGNORECASE),
-    re.compile(r"(?:={12,}|#{12,}).*(?:prompt|instruction|system)", re.IGNORECASE),
+    re.compile(r"(?<![=#])(?>={12,}|#{12,}).{0,400}(?:prompt|instruction|system)", re.IGNORECASE),
 )
 
 

@@ -2,6 +2,9 @@
 
 What is masked is decided by what a value is called, by its form (keys, tokens, PEM) and by where it stands
 (the password of a URL). An address, a name of an object or a path is evidence, and no secret.
+
+Texts come from anybody, so no pattern may try every start against every end: a name or a scheme begins at a
+literal or is bounded, and what is unbounded excludes what ends it.
 """
 
 import re
@@ -11,6 +14,8 @@ from stellwerk.release.conditions import part
 from stellwerk.release.objects import Body
 
 MASK = "[masked]"
+LONGEST_TEXT = 16_384
+"""Characters of one text of an object that are kept: the longest message of a status, and no file."""
 
 _NAME = (
     r"(?:[\w.-]*[_.-])?(?:pass(?:wd|word|phrase)?|pwd|secret|token|credentials?|api[-_.]?key|access[-_.]?key"
@@ -24,14 +29,12 @@ _ASSIGNED = re.compile(
 )
 _FORMS = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
+    re.compile(r"\beyJ[\w-]{8,600}\.[\w-]{8,}\.[\w-]*"),
     re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
     re.compile(r"\b(?:gh[pousr]_\w{30,}|glpat-[\w-]{18,}|xox[abpr]-[\w-]{10,}|sk-[\w-]{20,})"),
 )
 _AUTHORIZATION = re.compile(r"(?P<scheme>\b(?:Bearer|Basic)\s+)[\w+/=.~-]{8,}", re.IGNORECASE)
-_USER_INFO = re.compile(
-    r"(?P<before>[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s@/\"']+(?P<after>@)", re.IGNORECASE
-)
+_USER_INFO = re.compile(r"(?P<before>://[^\s:/@\"']*:)[^\s@/\"']+(?P<after>@)")
 _PLAIN = re.compile(
     r"(?:true|false|null|none|yes|no|on|off|is|was|not|for|from|required|missing|invalid|expired|\d{1,4}"
     r"|/[\w./-]+|\$\(?\{?\w+\)?\}?|\[masked\])\Z",
@@ -70,7 +73,7 @@ def masked(body: Body) -> Body:
 
 def _walk(value: Any) -> Any:
     if isinstance(value, str):
-        return mask_text(value) if len(value) > 7 else value
+        return _shortened(mask_text(value)) if len(value) > 7 else value
     if isinstance(value, list):
         return [_walk(one) for one in value]
     if not isinstance(value, dict):
@@ -78,6 +81,11 @@ def _walk(value: Any) -> Any:
     if set(value) == {"name", "value"} and isinstance(value["value"], str):  # a variable
         return {"name": value["name"], "value": mask_named(str(value["name"]), value["value"])}
     return {name: _walk(one) for name, one in value.items()}
+
+
+def _shortened(text: str) -> str:
+    """Cut what is masked already: half a secret would not be found."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
 
 
 def _assigned(match: re.Match[str]) -> str:

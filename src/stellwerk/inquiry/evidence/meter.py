@@ -21,7 +21,8 @@ class Meter:
     def __init__(self, cluster: Cluster, budget: Budget) -> None:
         self._cluster = cluster
         self._budget = budget
-        self._began_at = asyncio.get_running_loop().time()
+        self._now = asyncio.get_running_loop().time
+        self._began_at = self._now()
         self.calls = 0
         self.answers = 0
         """Reads that the cluster answered, be it with a refusal."""
@@ -37,7 +38,7 @@ class Meter:
     @property
     def seconds(self) -> float:
         """How long it has taken until now."""
-        return asyncio.get_running_loop().time() - self._began_at
+        return self._now() - self._began_at
 
     def spent(self, size_bytes: int) -> Spent:
         """Return what was spent."""

@@ -15,7 +15,7 @@ from stellwerk.release.objects import Body
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _HOST = rf"(?P<host>{_LABEL}(?:\.{_LABEL})*)"
 _ADDRESSES = (
-    re.compile(rf"[a-z][a-z0-9+.-]*://(?:[^/\s@]*@)?{_HOST}(?::(?P<port>\d{{1,5}}))?"),
+    re.compile(rf"[a-z][a-z0-9+.-]{{0,20}}://(?:[^/\s@]*@)?{_HOST}(?::(?P<port>\d{{1,5}}))?"),
     re.compile(rf"(?<![\w.:/@-]){_HOST}:(?P<port>\d{{2,5}})(?![\w.])"),
 )
 _WHOLE = re.compile(rf"{_HOST}\Z")

@@ -17,7 +17,9 @@ HARMLESS = frozenset(
 """Warnings that every start may bring; repeated ones count all the same."""
 OFTEN = 5
 _COMPLAINED = re.compile(r"refused|timed? ?out|unreachable|cannot|could not|failed|error", re.IGNORECASE)
-_ADDRESS = re.compile(r"(?<=://)[a-z0-9][a-z0-9.-]*(?::\d+)?|\b[a-z0-9][a-z0-9.-]*:\d{2,5}\b")
+_ADDRESS = re.compile(
+    r"(?<=://)[a-z0-9][a-z0-9.-]*(?::\d+)?|(?<![a-z0-9.-])[a-z0-9][a-z0-9.-]{0,252}:\d{2,5}\b"
+)
 _RECOVERED = re.compile(
     r"\b(?:re-?connected|recovered|connected to|connection established|is back|is up again)\b", re.IGNORECASE
 )

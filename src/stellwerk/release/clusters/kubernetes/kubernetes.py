@@ -26,6 +26,8 @@ PATCHES: Mapping[PatchType, str] = {
     "strategic": "application/strategic-merge-patch+json",
     "json": "application/json-patch+json",
 }
+LOG_BYTES = 1_048_576
+"""Of one log, whatever its lines: a line may be as long as a program likes."""
 PAGE = "500"
 """Objects in one answer to a list, as `kubectl` asks for them."""
 
@@ -159,7 +161,12 @@ class KubernetesCluster:
         self, namespace: str, pod: str, container: str, *, previous: bool = False, tail: int = 20
     ) -> str:
         """Return a container's last lines; empty if it wrote none, or did not begin yet."""
-        query = {"container": container, "tailLines": str(tail), "previous": "true" if previous else "false"}
+        query = {
+            "container": container,
+            "tailLines": str(tail),
+            "limitBytes": str(LOG_BYTES),
+            "previous": "true" if previous else "false",
+        }
         path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
         what = f"the log of {namespace}/Pod/{pod}"
         try:
