@@ -209,41 +209,49 @@ def versions_known(replicas: Replicas) -> bool:
     )
 
 
-def test_deployment_agent_stays_with_us_when_the_replica_that_has_its_stream_is_killed(
-    replicas: Replicas,
-) -> None:
-    runner, environment = CliRunner(), {"STELLWERK_SERVER": replicas.url, "COLUMNS": "200"}
+class Machine:
+    """A deployment agent that joined through the balancer; its program has an environment of its own."""
 
-    def command(*words: str) -> Any:
-        done = runner.invoke(app, words, env=environment)
+    def __init__(self, replicas: Replicas, environment: dict[str, str] | None = None) -> None:
+        self.replicas = replicas
+        told = self._command("token", "create", "--agent", "--name", "machine", "--address", replicas.tls_url)
+        printed = re.search(r"^ *stellwerk (agent run .*)$", told.stderr, re.MULTILINE)
+        assert printed is not None, told.stderr
+        program = str(Path(sys.executable).parent / "stellwerk")
+        where = ["--data-dir", str(replicas.folder / "machine"), "--docker-host", "unix:///nonexistent"]
+        words, log = [program, *printed[1].split(), *where], replicas.folder / "machine.log"
+        self.process = Process(words, log, environment=environment)
+
+    def online(self) -> bool:
+        assert self.process.alive(), self.process.log_end()
+        shown = self.replicas.call(None, "GET", "/api/v1/agents")
+        return [one["status"] for one in shown if one["name"] == "machine"] == ["online"]
+
+    def check(self) -> None:
+        """Let it do a task, and wait for its end."""
+        address = f"http.url={self.replicas.url}/health"
+        self._command("task", "run", "health.check", "--agent", "machine", "--set", address, "--follow")
+
+    def _command(self, *words: str) -> Any:
+        environment = {"STELLWERK_SERVER": self.replicas.url, "COLUMNS": "200"}
+        done = CliRunner().invoke(app, words, env=environment)
         assert done.exit_code == 0, (words, done.output)
         return done
 
-    told = command("token", "create", "--agent", "--name", "machine", "--address", replicas.tls_url)
-    printed = re.search(r"^ *stellwerk (agent run .*)$", told.stderr, re.MULTILINE)
-    assert printed is not None, told.stderr
-    program = str(Path(sys.executable).parent / "stellwerk")
-    where = ["--data-dir", str(replicas.folder / "machine"), "--docker-host", "unix:///nonexistent"]
-    agent_process = Process([program, *printed[1].split(), *where], replicas.folder / "machine.log")
 
-    def online() -> bool:
-        assert agent_process.alive(), agent_process.log_end()
-        shown = replicas.call(None, "GET", "/api/v1/agents")
-        return [one["status"] for one in shown if one["name"] == "machine"] == ["online"]
-
-    def check() -> None:
-        address = f"http.url={replicas.url}/health"
-        command("task", "run", "health.check", "--agent", "machine", "--set", address, "--follow")
-
+def test_deployment_agent_stays_with_us_when_the_replica_that_has_its_stream_is_killed(
+    replicas: Replicas,
+) -> None:
+    machine = Machine(replicas)
     try:
-        until(online, "the agent to join")
-        check()
+        until(machine.online, "the agent to join")
+        machine.check()
         for server in replicas.servers[:-1]:
             # One of the two, or the third in the end, has the agent's stream.
             server.kill()
-            check()
+            machine.check()
     finally:
-        agent_process.kill()
+        machine.process.kill()
 
 
 def test_tasks_of_workers_spread_by_the_balancer_end_once_each_while_replicas_are_killed(
