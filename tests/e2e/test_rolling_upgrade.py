@@ -69,7 +69,9 @@ def begin_worker(replicas: Replicas, name: str, sources: Path | None) -> Process
     paths = os.pathsep.join([*first, str(TESTS)])
     environment = {**os.environ, "WORK_FOLDER": str(replicas.folder), "PYTHONPATH": paths}
     worker = Process(
-        [*command, "--concurrency", "8"], replicas.folder / f"{name}.log", environment=environment
+        [*command, "--concurrency", "8", "--capability", "hands"],
+        replicas.folder / f"{name}.log",
+        environment=environment,
     )
     until(lambda: name in agents_at(replicas, None) or not worker.alive(), f"{name} to join")
     assert worker.alive(), worker.log_end()
@@ -80,8 +82,8 @@ def begin_worker(replicas: Replicas, name: str, sources: Path | None) -> Process
 def replicas(tmp_path: Path, new_database: Callable[[], str]) -> Iterator[Replicas]:
     """Three replicas of the last release."""
     earlier = environment_of(sources_of(NEIGHBOUR, tmp_path / "earlier"))
-    # As long as it takes to come back over the balancer on a crowded machine.
-    settings = {**SETTINGS, "work__reconnect_grace_s": 20, "work__lease_s": 20}
+    # Long enough to come back over the balancer on a crowded machine.
+    settings = {**SETTINGS, "work__reconnect_grace_s": 60, "work__lease_s": 60}
     running = Replicas(tmp_path, new_database(), **settings)
     for server in running.servers:
         server.environment = earlier

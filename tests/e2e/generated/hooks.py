@@ -6,24 +6,22 @@ from typing import Any
 import schemathesis
 
 LONGEST_WAIT_S = 0.02
-LONGEST_DEPLOYMENT_S = 3_600
-"""How long the answer to a deployment may wait, as described."""
+LONGEST_S = {"wait_s": 60, "wait": 600, "timeoutSeconds": 3_600}
+"""How long an answer may wait, as described at most: for tasks, restarts, and deployments."""
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     """Shorten valid waits only; what is out of range stays as it was drawn."""
     for part in (case.body, case.query):
-        for name in ("wait_s", "wait"):
-            if isinstance(part, dict) and name in part:
-                part[name] = shortened(part[name])
-        if isinstance(part, dict) and part.get("timeoutSeconds"):
-            part["timeoutSeconds"] = shortened(part["timeoutSeconds"], LONGEST_DEPLOYMENT_S)
+        for name, longest_s in LONGEST_S.items():
+            if isinstance(part, dict) and part.get(name):
+                part[name] = shortened(part[name], longest_s)
         if isinstance(part, dict) and part.get("mode") == "sync":
             part.setdefault("wait", LONGEST_WAIT_S)
 
 
-def shortened(wait_s: object, longest_s: float = 60) -> object:
+def shortened(wait_s: object, longest_s: float) -> object:
     if isinstance(wait_s, str):
         with contextlib.suppress(ValueError):
             return shortened(float(wait_s), longest_s)

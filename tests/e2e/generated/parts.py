@@ -138,8 +138,22 @@ DEPLOYS = ("services:admin", "parameters:write", "parameters:read", "events:read
 INVESTIGATES = ("incidents:investigate", "incidents:remediate", "incidents:read")
 
 PARTS = [
-    Part("the local user, everything", 130, 100),
-    Part("the local user, everything, again", 130, 101),
+    Part(
+        "the local user, of agents and tasks",
+        130,
+        100,
+        only="^/(agents|tasks|load-balancer|registry|keys|events)",
+    ),
+    Part("the local user, of machines", 130, 113, only="^/api/v1/(agents|tasks|admin)"),
+    Part(
+        "the local user, of calls and traffic",
+        130,
+        114,
+        only="^/api/v1/(?!agents|tasks|admin|incident|connector)",
+    ),
+    Part("the local user, of services", 130, 115, only="^/(api/(?!v1/)|manifests)"),
+    Part("the local user, of incidents", 130, 116, only="^/(api/v1/incident|config)"),
+    Part("the local user, everything", 40, 101),
     Part("nobody", 20, 102, closed=True),
     Part("a key that only reads", 40, 103, closed=True, come=with_scopes(*READS)),
     Part("a worker's key", 40, 104, closed=True, come=with_scopes(*WORKS)),

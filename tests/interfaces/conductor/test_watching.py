@@ -11,6 +11,8 @@ from stellwerk.trust.principal import LOCAL
 from support.shop import Shop, open_shop
 from support.watching import until
 
+from .test_published_description import described
+
 FRONT = Key("default", "Deployment", "frontend", "apps")
 CONFIG = Key("default", "ConfigMap", "frontend-config")
 
@@ -48,6 +50,19 @@ async def test_a_service_is_shown_with_its_objects_and_their_pods(shop: Shop) ->
     (replica_set,) = front["children"]
     assert [one["resource"].split("/")[1] for one in replica_set["children"]] == ["Pod"]
     assert not replica_set["described"]
+
+
+async def test_an_instance_that_nobody_made_is_answered_as_described(shop: Shop) -> None:
+    asked = [
+        (path, item["get"]["responses"])
+        for path, item in described()["paths"].items()
+        if any(one["name"] == "instance" for one in item.get("get", {}).get("parameters", ()))
+    ]
+    assert len(asked) > 5
+    for path, answers in asked:
+        filled = path.replace("{revision}", "1").replace("{version}", "1").replace("{", "").replace("}", "")
+        answer = await shop.api.call("GET", f"{filled}?instance=nobody")
+        assert str(answer.status) in answers, (path, answer)
 
 
 async def test_a_name_that_nobody_knows_is_not_found_and_the_right_one_suggested(shop: Shop) -> None:

@@ -43,6 +43,7 @@ class WatchRoutes:
                 tag=TAG,
                 query=InstanceQuery,
                 gives=wire.HealthOfServices,
+                refuses=(404,),
             ),
             Operation(
                 method="GET",
