@@ -26,6 +26,9 @@ from support.replicas import COUNT, LIMIT_S, START_LIMIT_S, Replicas
 
 pytestmark = [pytest.mark.timeout(400)]
 
+HANDS = ["hands"]
+"""What workers have, and the deployment agent has not: a task that asks for nothing goes to any agent."""
+
 
 class Load:
     """Submits tasks through the balancer until it is ended; keeps what was acknowledged."""
@@ -49,7 +52,10 @@ class Load:
         try:
             with Client(self.url, retry_s=60) as client:
                 while not self.ending.wait(0.05):
-                    some = client.submit_many(NewTask(task_type="echo", data={"say": n}) for n in range(5))
+                    some = client.submit_many(
+                        NewTask(task_type="echo", data={"say": n}, requires={"capabilities": HANDS})
+                        for n in range(5)
+                    )
                     self.acknowledged += [one.task_id for one in some]
         except BaseException as fault:
             self.fault = fault
@@ -69,7 +75,7 @@ def begin_worker(replicas: Replicas, name: str, sources: Path | None) -> Process
     paths = os.pathsep.join([*first, str(TESTS)])
     environment = {**os.environ, "WORK_FOLDER": str(replicas.folder), "PYTHONPATH": paths}
     worker = Process(
-        [*command, "--concurrency", "8", "--capability", "hands"],
+        [*command, "--concurrency", "8", "--capability", *HANDS],
         replicas.folder / f"{name}.log",
         environment=environment,
     )
@@ -104,7 +110,7 @@ def test_replicas_are_upgraded_one_by_one_under_load_and_nothing_is_lost_or_done
     try:
         until(machine.online, "the agent to join")
         with Client(replicas.url, retry_s=60) as client, Load(replicas.url) as load:
-            slow = client.submit("slow")
+            slow = client.submit("slow", capabilities=HANDS)
             for number, server in enumerate(replicas.servers):
                 load.waits_for(25)
                 assert server.stop() == 0, server.running.log_end()

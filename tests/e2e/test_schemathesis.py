@@ -20,7 +20,10 @@ def test_generated_requests_get_documented_answers(tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(5_000)
 @pytest.mark.parametrize("part", PARTS, ids=[part.name for part in PARTS])
-def test_every_caller_gets_documented_answers_to_many_generated_requests(tmp_path: Path, part: Part) -> None:
+def test_every_caller_gets_documented_answers_to_many_generated_requests(
+    tmp_path: Path, part: Part, request: pytest.FixtureRequest
+) -> None:
     began = time.monotonic()
-    report = run_schemathesis(tmp_path, part)
+    database = request.getfixturevalue("new_database")() if part.postgres else None
+    report = run_schemathesis(tmp_path, part, database)
     record(part, report, time.monotonic() - began)

@@ -20,6 +20,8 @@ Parts = tuple[str | None, ...]
 """Segments of a path; None stands for a parameter."""
 
 NO_PARAMETERS: Mapping[str, str] = {}
+ZERO_BYTE = Problem(400, "malformed", "The path contains a zero byte")
+"""No name has one, and PostgreSQL fails to even look for it."""
 
 
 class Router:
@@ -41,6 +43,9 @@ class Router:
             await self._sockets(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
+        if "\0" in path:
+            await self._refuse(scope, send, ZERO_BYTE)
+            return
         plain = self._plain.get(path)
         if plain is not None:
             endpoint = plain.get(method)

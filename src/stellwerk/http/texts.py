@@ -15,6 +15,8 @@ def whole(pattern: str) -> str:
 
 PLAIN = whole(r"[^\x00-\x1f\x7f]*")
 """Texts without control characters."""
+STORABLE = whole(r"[^\x00]*")
+"""Texts of any lines; PostgreSQL keeps no zero byte."""
 PRINTABLE = whole(r"[ -~]*")
 """What a header can hold."""
 NAMED = whole(r"[!-~]([ -~]*[!-~])?")

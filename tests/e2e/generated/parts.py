@@ -81,7 +81,9 @@ class Part:
     only: str | None = None
     without: str = CONNECTOR
     closed: bool = False
+    postgres: bool = False
     listener: str = "main"
+    phases: str = "examples,coverage,fuzzing,stateful"
     come: Callable[[ManyListeners, str, Path], Caller] = lambda server, key, folder: Caller()
     """Makes the caller, given the first key (none on an open listener)."""
 
@@ -154,6 +156,7 @@ PARTS = [
     Part("the local user, of services", 130, 115, only="^/(api/(?!v1/)|manifests)"),
     Part("the local user, of incidents", 130, 116, only="^/(api/v1/incident|config)"),
     Part("the local user, everything", 40, 101),
+    Part("the local user, everything, on PostgreSQL", 25, 117, postgres=True),
     Part("nobody", 20, 102, closed=True),
     Part("a key that only reads", 40, 103, closed=True, come=with_scopes(*READS)),
     Part("a worker's key", 40, 104, closed=True, come=with_scopes(*WORKS)),
@@ -193,4 +196,5 @@ PARTS = [
     ),
     Part("the metrics' own port", 50, 112, only="^/metrics", listener="metrics"),
 ]
-SLICE = Part("everything, a little", 1, 1)
+SLICE = Part("everything, a little", 3, 1, phases="examples,fuzzing")
+"""Without what takes most of the time: every boundary of every field, and sequences."""

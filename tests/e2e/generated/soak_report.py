@@ -11,9 +11,9 @@ HEAD = """\
 # Generated requests
 
 Written by `make soak`: schemathesis {version}, all checks and phases (examples, coverage, fuzzing, stateful),
-each row against a fresh server on SQLite with the sandbox's cluster. A row is one caller; it is written only
-when there was no failure: no 5xx that is not documented, no undocumented status, header or shape, nothing
-accepted that the description forbids, and nothing but refusals in the server's log.
+each row against a fresh server with the sandbox's cluster, on SQLite unless it says otherwise. A row is one
+caller; it is written only when there was no failure: no 5xx that is not documented, no undocumented status,
+header or shape, nothing accepted that the description forbids, and no fault in the server's log.
 
 | caller | seed | operations | cases | failures | s |
 |---|---:|---:|---:|---:|---:|

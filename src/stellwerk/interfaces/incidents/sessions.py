@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from stellwerk.http.operation import Answer, Call, Operation
 from stellwerk.http.problem import Problem
+from stellwerk.http.texts import PLAIN
 from stellwerk.inquiry.sessions.service import Investigations
 from stellwerk.inquiry.sessions.session import NotEnded
 from stellwerk.interfaces.incidents import rendering, wire
@@ -22,7 +23,7 @@ TAG = "incidents"
 class ListQuery(msgspec.Struct, kw_only=True):
     """Which sessions; `target` as `namespace/Kind/name`."""
 
-    target: Annotated[str, Meta(max_length=800)] | None = None
+    target: Annotated[str, Meta(max_length=800, pattern=PLAIN)] | None = None
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
 
 

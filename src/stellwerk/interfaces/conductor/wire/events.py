@@ -5,10 +5,13 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from stellwerk.http.instants import MomentText, Timestamp
+from stellwerk.http.texts import PLAIN
 from stellwerk.interfaces.conductor.wire.form import Asked, Object, Resource, Shown
 
 Level = Literal["error", "success", "info", "warning"]
-Key = Annotated[str, Meta(min_length=1, max_length=512, description="`namespace/Kind/name`, exactly.")]
+Key = Annotated[
+    str, Meta(min_length=1, max_length=512, pattern=PLAIN, description="`namespace/Kind/name`, exactly.")
+]
 Limit = Annotated[int, Meta(ge=1, le=1_000)]
 
 

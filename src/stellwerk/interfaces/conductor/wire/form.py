@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from stellwerk.http.texts import PLAIN
+from stellwerk.http.texts import PLAIN, STORABLE
 
 Name = Annotated[str, Meta(min_length=1, max_length=253, pattern=PLAIN)]
-Text = Annotated[str, Meta(max_length=1_000)]
+Text = Annotated[str, Meta(max_length=1_000, pattern=STORABLE)]
 Instance = Annotated[str, Meta(min_length=1, max_length=63)]
 Object = dict[str, Any]
 Resource = Annotated[
