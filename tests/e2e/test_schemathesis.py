@@ -14,7 +14,7 @@ from e2e.generated.soak_report import record
 @pytest.mark.timeout(900)
 def test_generated_requests_get_documented_answers(tmp_path: Path) -> None:
     report = run_schemathesis(tmp_path, SLICE)
-    assert report["test_cases"]["generated"] >= 500, report["test_cases"]
+    assert report["test_cases"]["generated"] >= 400, report["test_cases"]
 
 
 @pytest.mark.soak
