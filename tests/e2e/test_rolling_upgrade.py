@@ -132,7 +132,7 @@ def test_replicas_are_upgraded_one_by_one_under_load_and_nothing_is_lost_or_done
             process.kill()
     assert states == {"succeeded": len(load.acknowledged)}
     ends = Counter(task for task, kind in story(replicas, 0) if kind == "task.succeeded")
-    assert ends == Counter([slow.task_id, *load.acknowledged])
+    assert {ends[task] for task in (slow.task_id, *load.acknowledged)} == {1}
     ledger = [json.loads(line) for line in (replicas.folder / "ledger").read_text().splitlines()]
     # A lease that a stopping server gave back may have begun; none is begun twice under one attempt.
     began = Counter((one["task_id"], one["attempt"]) for one in ledger if one["what"] == "begin")
