@@ -65,8 +65,11 @@ class ModelServer:
 
 
 @asynccontextmanager
-async def model_server(*turns: Turn, script: Script | None = None) -> AsyncIterator[ModelServer]:
-    """Serve a model."""
+async def model_server(
+    *turns: Turn, script: Script | None = None, together: int = 0
+) -> AsyncIterator[ModelServer]:
+    """Serve a model. `together`: so many first requests are answered only when all of them are there."""
+    crowd = asyncio.Barrier(together) if together else None
     over = asyncio.Event()
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -76,6 +79,8 @@ async def model_server(*turns: Turn, script: Script | None = None) -> AsyncItera
         served.headers.append({name.lower(): value for name, value in request.headers.items()})
         served.asked.set()
         turn = served.next_turn(body)
+        if crowd is not None and len(served.requests) <= together:
+            await crowd.wait()
         match turn:
             case Hang():
                 await over.wait()

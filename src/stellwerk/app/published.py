@@ -149,7 +149,7 @@ def _connector(subjects: Subjects, meter: Meter) -> Published:
 
 
 def _conductor(subjects: Subjects, meter: Meter) -> Published:
-    releasing = subjects.releasing
+    releasing, llm = subjects.releasing, subjects.settings.llm
     try:
         part = conductor.build(
             deployer=releasing.deployer,
@@ -162,6 +162,7 @@ def _conductor(subjects: Subjects, meter: Meter) -> Published:
             namespace=subjects.settings.parameters.namespace,
             observer=meter,
             routes=subjects.extensions.routes,
+            model=None if llm.provider is None else f"{llm.provider}/{llm.model}",
         )
     except RouteTaken as error:
         raise CannotStart(str(error)) from error

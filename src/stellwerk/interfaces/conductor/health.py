@@ -35,13 +35,19 @@ class HealthRoutes:
         database: DatabaseCheck,
         clock: Clock,
         away: Callable[[], str | None],
+        *,
+        model: str | None = None,
     ) -> None:
-        """`database` tells what is wrong with it, None if it is well; `away` the same of our watches."""
+        """`database` tells what is wrong with it, None if it is well; `away` the same of our watches.
+
+        `model`: the language model of investigations, `provider/name`; None if there is none.
+        """
         self._cluster = cluster
         self._loops = loops
         self._database = database
         self._clock = clock
         self._away = away
+        self._model = model
         self._asking: asyncio.Task[dict[str, wire.Part]] | None = None
         self._asked_at = 0.0
 
@@ -103,7 +109,14 @@ class HealthRoutes:
             "watching": wire.Part(
                 status="unavailable" if (away := self._away()) else "available", message=away or ""
             ),
+            "model": self._configured_model(),
         }
+
+    def _configured_model(self) -> wire.Part:
+        """Say which model is configured: nobody outside is asked for readiness."""
+        if self._model is None:
+            return wire.Part(status="unselected", message="llm.provider is not set")
+        return wire.Part(status="available", name=self._model)
 
     async def _ask_database(self) -> str | None:
         try:

@@ -77,11 +77,13 @@ def build(
     namespace: str,
     observer: Observer | None = None,
     routes: Sequence[Route] = (),
+    model: str | None = None,
 ) -> ConductorInterface:
     """Assemble the interface.
 
     `loops` are those of the subject; `namespace` is where custom resources are kept; `observer` is told of
-    every answer; `routes` are the program's own. Raises RouteTaken.
+    every answer; `routes` are the program's own; `model` is the language model of investigations, if there is
+    one. Raises RouteTaken.
     """
     parameters = ParameterRoutes(deployer)
     operations = (
@@ -94,7 +96,7 @@ def build(
         *InstanceRoutes(deployer, parameters, namespace).operations(),
         *WatchRoutes(deployer, watching).operations(),
         *EventRoutes(journal, deployer.source.name).operations(),
-        *HealthRoutes(deployer.cluster, loops, database, clock, watching.away).operations(),
+        *HealthRoutes(deployer.cluster, loops, database, clock, watching.away, model=model).operations(),
     )
     operations = (*operations, *own_operations(routes, operations))
     endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]
