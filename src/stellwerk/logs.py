@@ -2,27 +2,48 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
 
+from stellwerk.levels import NUMBERS, ROOT, Levels
 from stellwerk.settings import LogSettings
 
-LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
+LEVELS = Levels()
+"""Of this process: there is one log."""
+
+
+class _Named(structlog.WriteLogger):
+    """A writer that knows whose lines it writes."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
+def _name(*given: Any) -> _Named:
+    return _Named(str(given[0]) if given else ROOT)
+
+
+def _drop_unwanted(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Stop a line that nobody wants, before anything is spent on it."""
+    number = NUMBERS.get("error" if method in ("exception", "critical") else method, logging.INFO)
+    if not LEVELS.wants(getattr(logger, "name", ROOT), number):
+        raise structlog.DropEvent
+    return event
 
 
 def configure_logs(settings: LogSettings) -> None:
     """Set level and form of the log of this process."""
+    LEVELS.configured = settings.level
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     # Tracebacks as Python writes them: others are wider than terminals, and cost more than what they show.
     console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     renderer = structlog.processors.JSONRenderer() if as_json else console
     structlog.configure(
         processors=[
+            _drop_unwanted,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -30,8 +51,8 @@ def configure_logs(settings: LogSettings) -> None:
             *([structlog.processors.format_exc_info] if as_json else []),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=_name,
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard module; only what they find wrong is of interest.

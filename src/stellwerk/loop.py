@@ -25,7 +25,7 @@ TURN_S = 30.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Between a fault and the next beginning: enough that a fault of every turn costs nothing."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Loop:

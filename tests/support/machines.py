@@ -27,6 +27,7 @@ from stellwerk.http.meter import Meter
 from stellwerk.http.outbound import Outbound
 from stellwerk.interfaces import coordinator, deployment, operations
 from stellwerk.journal.service import Journal
+from stellwerk.levels import Levels
 from stellwerk.settings import Settings
 from stellwerk.trust.certificates.service import Identities
 from stellwerk.trust.principal import LOCAL
@@ -316,7 +317,9 @@ async def running_machines(
         work_settings=settings.work,
         outbound_settings=settings.outbound,
     )
-    upkeep = operations.build(fleet=fleet, work=work, journal=journal, keys=keys, clock=clock, meter=Meter())
+    upkeep = operations.build(
+        fleet=fleet, work=work, journal=journal, keys=keys, clock=clock, levels=Levels(), meter=Meter()
+    )
     served = (machines.interface, workers.interface, upkeep.interface)
 
     def gate(access: Access) -> Gate:

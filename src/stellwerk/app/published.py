@@ -18,6 +18,7 @@ from stellwerk.http.tls import Tls
 from stellwerk.interfaces import conductor, connector, coordinator, deployment, incidents, nodes, operations
 from stellwerk.interfaces.conductor.own import Route, RouteTaken
 from stellwerk.interfaces.operations import Gauge
+from stellwerk.logs import LEVELS
 from stellwerk.loop import Loop
 
 CONDUCTOR = "conductor"
@@ -210,6 +211,7 @@ def _operations(
         journal=subjects.journal,
         keys=subjects.keys,
         clock=subjects.clock,
+        levels=LEVELS,
         meter=meter,
         components=[database_component(subjects.database), *map(loop_component, loops)],
         gauges=[*figures, *map(loop_gauge, loops)],

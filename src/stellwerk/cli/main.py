@@ -21,6 +21,7 @@ from stellwerk.cli.incidents.investigate import investigate
 from stellwerk.cli.incidents.remedies import remedies
 from stellwerk.cli.init import init
 from stellwerk.cli.keys import keys
+from stellwerk.cli.log_level import log_level
 from stellwerk.cli.machines import machine, machines
 from stellwerk.cli.render import render_manifests
 from stellwerk.cli.secrets import secrets
@@ -60,6 +61,7 @@ app.command()(demo)
 app.command()(backup)
 app.command()(restore)
 app.command()(doctor)
+app.command("log-level")(log_level)
 app.command("agents")(machines)
 app.command()(init)
 app.command("render")(render_manifests)

@@ -24,7 +24,7 @@ YOUNG_OBJECTS = 20_000
 """Objects made between two collections. With Python's 700 a busy server collects a hundred times a second, a
 tenth of its time, and finds nothing: what a request makes is freed by reference counts."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings, ready_file: Path | None = None, *, extensions: Extensions | None = None) -> int:

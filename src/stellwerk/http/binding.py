@@ -11,7 +11,7 @@ from stellwerk.http.access import is_loopback
 from stellwerk.http.listener import bind
 from stellwerk.settings import ServerSettings, Settings
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class CannotBind(Exception):

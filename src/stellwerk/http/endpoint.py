@@ -24,7 +24,7 @@ QUERY_FIELDS = 50
 """Parameters of a query string; no operation has a quarter of it."""
 
 encode = msgspec.json.Encoder().encode
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -47,7 +47,7 @@ KNOWN_PATHS = 10_000
 """Paths whose interface is remembered: those of a fleet's agents."""
 LONG_PATH = 200
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 Recognise = Callable[[Scope, dict[bytes, bytes]], Awaitable[Principal | None]]

@@ -26,7 +26,7 @@ PAUSE_S = 1.0
 """Without file descriptors nothing is accepted for so long."""
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Handshakes:

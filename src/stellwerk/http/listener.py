@@ -34,7 +34,7 @@ TICK_S = 1.0
 LOOK_S = 0.005
 """How often a stop looks whether requests have ended."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 def bind(host: str, port: int) -> socket.socket:

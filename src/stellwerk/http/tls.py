@@ -25,7 +25,7 @@ NO_CHECK_TIME = 0x200000
 ANSWERED = frozenset({"CERTIFICATE_VERIFY_FAILED", "UNSUPPORTED_PROTOCOL"})
 """Why handshakes fail whose peers speak TLS and would act on the reason."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 Version = tuple[int, int, int]
 

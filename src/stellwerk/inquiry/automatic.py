@@ -30,7 +30,7 @@ WAITING = 100
 AGAIN_S = 5.0
 
 Listen = Callable[[Callable[[HealthChange], None]], Callable[[], None]]
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Automatic:

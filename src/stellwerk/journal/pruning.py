@@ -17,7 +17,7 @@ EVERY_S = 60.0
 """Retention is counted in days; a minute more does not matter."""
 HELD_S = 600
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Pruner:

@@ -14,7 +14,7 @@ from stellwerk.release.operations.record import Operation, OperationKind, Reques
 Before = Callable[[Request], Awaitable[object]]
 After = Callable[[Operation], Awaitable[object]]
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Vetoed(Exception):

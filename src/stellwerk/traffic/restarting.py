@@ -58,7 +58,7 @@ IDLE_LOOK_S = 10.0
 LISTED = 100
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Restarting:

@@ -27,7 +27,7 @@ REFRESH_S = 1.0
 R = TypeVar("R")
 P = TypeVar("P", bound=Principal)
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

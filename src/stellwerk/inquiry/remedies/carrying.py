@@ -44,7 +44,7 @@ CARRY_S = 1_800.0
 """How long a remedy that was begun is tried again while the cluster or the database is away."""
 CHANNEL = "inquiry.remedies"
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ STEP = 50
 """Sessions in one transaction: each may have megabytes of evidence."""
 _DAY_US = 86_400 * MICROSECONDS
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Retention:

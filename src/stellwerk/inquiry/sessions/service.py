@@ -51,7 +51,7 @@ LOOK_S = 2.0
 """Between looks for what other replicas recorded, or left behind."""
 CHANNEL = "inquiry"
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Investigations:

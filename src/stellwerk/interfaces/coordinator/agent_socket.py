@@ -45,7 +45,7 @@ DEPTH = LimitSettings().depth
 FAULTS = 20
 """Messages that are no frames before the connection is closed: enough to debug with, too few to flood."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

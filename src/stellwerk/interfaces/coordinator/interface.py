@@ -46,7 +46,7 @@ HEAD = Document(
     "Agents register, report, take tasks and return results; clients submit tasks and read them.",
 )
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

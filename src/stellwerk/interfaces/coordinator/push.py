@@ -57,7 +57,7 @@ ANSWERED = frozenset({200, 201, 202, 204})
 COME_BACK = frozenset({429, 503})
 EXECUTE = "/tasks/execute"
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 encode = msgspec.json.Encoder().encode
 
 

@@ -18,7 +18,7 @@ from stellwerk.work.task import Assignment
 _OWN_FIELDS = frozenset({"task_type", "task_id", "required_capabilities"})
 _data = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Delivery:

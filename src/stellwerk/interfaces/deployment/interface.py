@@ -48,7 +48,7 @@ HEAD = Document(
 )
 OWN = ("/api/v1/agents", "/api/v1/tasks", "/api/v1/admin")
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ FRAMES_PER_S, FRAMES_BURST = 1_000.0, 20_000
 GENERAL = ""
 """Key of the steps that belong to no task."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

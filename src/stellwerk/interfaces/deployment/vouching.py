@@ -18,7 +18,7 @@ from stellwerk.work.service import Work
 EVERY_S = 5.0
 """Well below the shortest lease that makes sense, and a silent fleet is looked through in microseconds."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Vouching:

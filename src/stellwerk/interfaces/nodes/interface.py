@@ -49,7 +49,7 @@ ENVELOPE_BYTES = 1_048_576
 ends it."""
 LISTEN = f"{ROOT}memory/events/ws"
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

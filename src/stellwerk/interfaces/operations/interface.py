@@ -18,16 +18,18 @@ from stellwerk.http.router import Router
 from stellwerk.interfaces.operations.errors import Refusal, refuse, render_problem
 from stellwerk.interfaces.operations.events import EventRoutes
 from stellwerk.interfaces.operations.keys import KeyRoutes
+from stellwerk.interfaces.operations.logs import LogRoutes
 from stellwerk.interfaces.operations.metrics import Families, Gauge, MetricRoutes
 from stellwerk.interfaces.operations.readiness import Component, ReadyRoutes
 from stellwerk.journal.service import Journal
+from stellwerk.levels import Levels
 from stellwerk.trust.service import Keys
 from stellwerk.work.service import Work
 
 NAME = "operations"
-HEAD = Document("Stellwerk operations", __version__, "Metrics, events, keys, readiness.")
+HEAD = Document("Stellwerk operations", __version__, "Metrics, events, keys, log levels, readiness.")
 ALL = Document("Stellwerk", __version__, "One control plane for fleets of agents and the services they run.")
-OWN = {word: len(word) + 1 for word in ("metrics", "events", "keys", "ready", "openapi.json", "docs")}
+OWN = {word: len(word) + 1 for word in ("metrics", "events", "keys", "logs", "ready", "openapi.json", "docs")}
 """First segments of its paths, with the length of the prefix."""
 
 
@@ -51,6 +53,7 @@ def build(
     journal: Journal,
     keys: Keys,
     clock: Clock,
+    levels: Levels,
     meter: Meter,
     components: Sequence[Component] = (),
     gauges: Sequence[Gauge] = (),
@@ -70,6 +73,7 @@ def build(
         *MetricRoutes(fleet, work, meter, gauges=[*gauges, streams], families=families).operations(),
         *events.operations(),
         *KeyRoutes(keys, clock).operations(),
+        *LogRoutes(levels, journal).operations(),
         *ReadyRoutes(components, clock).operations(),
     )
     endpoints = [Endpoint(operation, render_problem, refuse, meter) for operation in operations]

@@ -57,7 +57,7 @@ MOST_ATTEMPTS = 5
 """Runs of one operation; one that ends its process each time must not be begun for ever."""
 CHANNEL = "release"
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Operations:

@@ -28,7 +28,7 @@ STAGE_S = 10.0
 """How long a stage waits for the one before: a slow list must not keep everything else back."""
 JOB = Kind("Job", "batch")
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class _Kept:

@@ -42,7 +42,7 @@ LOOK_S = 1.0
 BY = "reconciler"
 """Who asks for repairs, in the records."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Mode(StrEnum):

@@ -35,7 +35,7 @@ REMEMBERED_US = 2 * 86_400 * MICROSECONDS
 EXAMINE_AGAIN_S = 30.0
 """Until objects are compared again after the cluster would not let us."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Recorder:

@@ -54,7 +54,7 @@ FIRST_LOOK_S = 5.0
 LISTED_ERRORS = 20
 LISTED_OPERATIONS = 200
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 Unlisten = Callable[[], None]
 

@@ -37,7 +37,7 @@ SETTLING = timedelta(seconds=60)
 SERVER_OVERLAP = timedelta(hours=1)
 """Every replica has a certificate of the new root by then."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class UnknownAuthority(Exception):

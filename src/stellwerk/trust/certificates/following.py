@@ -24,7 +24,7 @@ CHANNEL = "certificates"
 REFRESH_S = 0.5
 REACH_BACK_US = 60 * MICROSECONDS
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Following:

@@ -34,7 +34,7 @@ LOOKED_UP_US = 5 * MICROSECONDS
 """A serial that is not live is looked for at most this often."""
 LOOKED_UP = 10_000
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Recognition:

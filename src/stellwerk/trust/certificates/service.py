@@ -45,7 +45,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CRL_US = 60 * MICROSECONDS
 """A list without news is signed again this often."""
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ REMOVE_EVERY_US = 600 * MICROSECONDS
 STEP = 500
 DAY_US = 86_400 * MICROSECONDS
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Upkeep:
