@@ -35,7 +35,7 @@ from stellwerk.release.clusters.errors import ClusterError
 from stellwerk.settings.llm import LlmSettings
 
 FAULT = "the model's part ended by a fault of ours; see the server's log"
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
