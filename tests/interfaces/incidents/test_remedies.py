@@ -11,13 +11,16 @@ import pytest
 from msgspec.structs import replace as changed
 
 from interfaces.incidents.conftest import SESSION, request
+from stellwerk.agent.settings import AgentSettings
 from stellwerk.inquiry.model import Change, Conclusion, ObjectRef
 from stellwerk.inquiry.remedies.executors.executor import Order
 from stellwerk.inquiry.remedies.executors.patching import Patching
 from stellwerk.inquiry.remedies.executors.releasing import Releasing
 from stellwerk.release.objects import Key
-from stellwerk.settings import InquirySettings, Settings
+from stellwerk.settings import InquirySettings, ServerSettings, Settings
+from support.agent_lab import Scripted, running
 from support.inquiry import BAD_IMAGE, ScriptedDetective
+from support.node import Node, joined
 from support.plane import Caller
 from support.shop import Shop, open_shop
 
@@ -31,11 +34,11 @@ LIMIT_S = 20.0
 
 @asynccontextmanager
 async def broken_shop(
-    folder: Path, conclusion: Conclusion = BY_RELEASE, **inquiry: Any
+    folder: Path, conclusion: Conclusion = BY_RELEASE, server: ServerSettings | None = None, **inquiry: Any
 ) -> AsyncIterator[Shop]:
     """Deploy a release that is well, then one that is not."""
     chosen = {"environment": "staging", "verify_s": 10.0, **inquiry}
-    settings = replace(Settings(), inquiry=InquirySettings(**chosen))
+    settings = replace(Settings(), inquiry=InquirySettings(**chosen), server=server or Settings().server)
     async with open_shop(folder, settings=settings, detective=ScriptedDetective(conclusion)) as shop:
         assert (await shop.up("frontend")).status == 200
         await shop.set(frontend={"podAnnotations": BROKEN})
@@ -241,3 +244,92 @@ async def test_unhealthy_service_opens_one_investigation_by_itself(tmp_path: Pat
         assert [(one["automatic"], one["resource_name"]) for one in found] == [(True, "frontend")]
         events = (await api.get("/events?kind=deploy.investigation.opened"))["events"]
         assert [one["task"] for one in events] == [found[0]["session_id"]]
+
+
+async def test_parameter_that_broke_a_service_is_changed_back_and_the_health_returns(tmp_path: Path):
+    async with broken_shop(tmp_path) as shop:
+        api = shop.plane.main
+        session_id = await investigated(api)
+        values = {"services": {"frontend": {"podAnnotations": {"note": "well"}}}}
+        values["services"]["frontend"]["podAnnotations"] |= dict.fromkeys(BROKEN)
+        asked = {"workflow_id": "change-parameters", "parameters": {"values": values}}
+        begun = await api.post(f"{SESSION}/{session_id}/remediate", asked)
+        remedy = await ended(shop, begun["remedy_id"])
+        assert (remedy["state"], remedy["healthy"]) == ("succeeded", True), remedy
+        kinds = [one["kind"] for one in (await shop.api.get("/api/releases"))["releases"]]
+        assert kinds[0] == "update"
+
+
+async def test_traffic_is_shifted_really_and_the_remedy_ends_when_the_target_is_well_again(tmp_path: Path):
+    async with broken_shop(tmp_path, verify_s=15.0) as shop:
+        api = shop.plane.main
+        async with joined(Node(api), Node(api, version="2.0.0")):
+            session_id = await investigated(api)
+            weights = {"1.0.0": 100, "2.0.0": 0}
+            asked = {"workflow_id": "shift-traffic", "parameters": {"agent": "hello", "weights": weights}}
+            begun = await api.post(f"{SESSION}/{session_id}/remediate", asked)
+            # What its callers did to it is over with their traffic; here the next release stands for that.
+            await shop.set(frontend={"podAnnotations": {}})
+            assert (await shop.up("frontend")).status == 200
+            remedy = await ended(shop, begun["remedy_id"])
+            assert (remedy["state"], remedy["healthy"]) == ("succeeded", True), remedy
+            shown = await api.get("/api/v1/traffic/reasoners/hello/versions")
+            assert {one["version"]: one["traffic_weight"] for one in shown["versions"]} == weights
+
+
+async def test_task_for_an_agent_that_is_not_known_is_refused(tmp_path: Path):
+    async with broken_shop(tmp_path, approve_risk="high", approve_environments=()) as shop:
+        asker = await shop.plane.key("incidents:admin", "tasks:submit")
+        await shop.plane.key("incidents:approve")
+        session_id = await investigated(asker)
+        asked = {"workflow_id": "agent-task", "parameters": {"agent": "nobody", "type": "docker.run"}}
+        answer = await asker.call("POST", f"{SESSION}/{session_id}/remediate", {**asked, "dry_run": True})
+        assert (answer.status, answer.body["code"]) == (409, "unknown_agent"), answer
+
+
+class Mending(Scripted):
+    """An executor of a real agent whose task brings the shop back."""
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__()
+        self._shop = shop
+
+    async def run(self, job: Any, report: Any, cancelled: asyncio.Event) -> Any:
+        await self._shop.set(frontend={"podAnnotations": {}})
+        assert (await self._shop.up("frontend")).status == 200
+        return await super().run(job, report, cancelled)
+
+
+async def test_task_of_an_agent_is_done_by_it_and_the_health_returns(tmp_path: Path):
+    server = replace(Settings().server, tls_port=0)
+    async with broken_shop(tmp_path / "plane", server=server, verify_s=15.0) as shop:
+        asker = await shop.plane.key("incidents:admin", "tasks:submit")
+        approver = await shop.plane.key("incidents:approve")
+        token = await shop.plane.main.post("/api/v1/admin/agent-tokens", {})
+        secure = next(url for url in shop.plane.control.listeners.values() if url.startswith("https:"))
+        settings = AgentSettings(
+            server=secure,
+            data_dir=tmp_path / "agent",
+            name="edge-1",
+            version="1.0.0",
+            token=token["token"],
+            ca_sha256=(token["caSha256"],),
+        )
+        mending = Mending(shop)
+        async with running(settings, mending):
+            session_id = await investigated(asker)
+            await online(shop.plane.main)
+            asked = {"workflow_id": "agent-task", "parameters": {"agent": "edge-1", "type": "test.run"}}
+            begun = await asker.post(f"{SESSION}/{session_id}/remediate", asked)
+            assert (begun["state"], bool(begun["needs_approval"])) == ("waiting", True)
+            await approver.post(f"/api/v1/incident/remedies/{begun['remedy_id']}/approve")
+            remedy = await ended(shop, begun["remedy_id"])
+        assert (remedy["state"], remedy["healthy"]) == ("succeeded", True), remedy
+        assert [job.task_type for job in mending.jobs] == ["test.run"]
+
+
+async def online(api: Caller) -> None:
+    """Wait until the agent is there."""
+    async with asyncio.timeout(LIMIT_S):
+        while "edge-1" not in str((await api.call("GET", "/api/v1/agents")).body):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)

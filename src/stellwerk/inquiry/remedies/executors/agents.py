@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from stellwerk.fleet.deployment.record import JOINED_THROUGH
-from stellwerk.fleet.deployment.service import Deployments
+from stellwerk.fleet.deployment.service import Deployments, UnknownDeployment
 from stellwerk.inquiry.remedies.executors.executor import Order, Performed
 from stellwerk.inquiry.remedies.remedy import CannotRemedy
 from stellwerk.trust.principal import Principal
@@ -48,8 +48,10 @@ class AgentTasks:
     async def _agent(self, order: Order) -> str:
         try:
             return (await self._deployments.find(order.parameters["agent"])).name
-        except LookupError as error:
-            raise CannotRemedy("unknown_agent", str(error)) from error
+        except UnknownDeployment as error:
+            raise CannotRemedy(
+                "unknown_agent", f"there is no deployment agent {order.parameters['agent']}"
+            ) from error
 
 
 def _submission(order: Order, agent: str) -> Submission:
