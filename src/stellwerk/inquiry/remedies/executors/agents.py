@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
+from stellwerk.fleet.deployment.changing import UnknownDeployment
 from stellwerk.fleet.deployment.record import JOINED_THROUGH
-from stellwerk.fleet.deployment.service import Deployments, UnknownDeployment
+from stellwerk.fleet.deployment.service import Deployments
 from stellwerk.inquiry.remedies.executors.executor import Order, Performed
 from stellwerk.inquiry.remedies.remedy import CannotRemedy
 from stellwerk.trust.principal import Principal
