@@ -56,6 +56,8 @@ lock:
 		--no-header --no-annotate --no-emit-index-url -o requirements.lock
 	uv pip compile tests/e2e/published/requirements.in --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url -o tests/e2e/published/requirements.lock
+	uv pip compile bench/peers/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url -o bench/peers/requirements.lock
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=…")'

@@ -140,3 +140,8 @@ def write_through(file: Path) -> None:
     """Write the file through, so that its pages do not flush into somebody's measurement."""
     with file.open("rb+") as handle:
         os.fsync(handle.fileno())
+
+
+def size_on_disk(server: Server) -> int:
+    """Return the bytes of the database and its log."""
+    return sum(file.stat().st_size for file in server.data_dir.glob("stellwerk.db*"))

@@ -32,6 +32,7 @@ class Process:
         output: Path,
         keep: Sequence[int] = (),
         environment: dict[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.output = output
         with output.open("ab") as sink:
@@ -43,6 +44,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 pass_fds=tuple(keep),
                 env=environment,
+                cwd=cwd,
             )
 
     @property

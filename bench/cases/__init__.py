@@ -8,6 +8,8 @@ from bench.cases.execute import execute
 from bench.cases.fleet import fleet
 from bench.cases.idle import idle
 from bench.cases.machines import machines
+from bench.cases.peers import peers
+from bench.cases.replicas import replicas
 from bench.cases.submit import crowded_queue, submit
 from bench.cases.watching import watching
 from bench.measure import Bench
@@ -19,6 +21,8 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "delivery": delivery,
     "execute": execute,
     "million": crowded_queue,
+    "replicas": replicas,
+    "peers": peers,
     "machines": machines,
     "watching": watching,
     "deploy": deploy,

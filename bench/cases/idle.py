@@ -46,7 +46,7 @@ def idle_sockets(bench: Bench) -> None:
         before = server.running.rss_bytes()
         register(server, range(agents))
         registered = server.running.rss_bytes()
-        hands = Hands(work_plan(server, agents, expect=0))
+        hands = Hands(work_plan(server, range(agents), expect=0))
         time.sleep(SETTLE_S)
         connected = server.running.rss_bytes()
         hands.end()

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ _INITDB = ("-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-
 class PostgresServer:
     """One server; may be stopped and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] = _FAST, *, on_disk: bool = False) -> None:
+        self._settings = settings
         # Short, because a socket's path may have no more than 107 bytes.
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=in_memory() or "/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=(not on_disk and in_memory()) or "/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
         self._as_user: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -53,7 +55,7 @@ class PostgresServer:
 
     def start(self) -> None:
         log = (self.folder / "log").open("ab")
-        settings = [f"-c{name}={value}" for name, value in _FAST.items()]
+        settings = [f"-c{name}={value}" for name, value in self._settings.items()]
         self._process = subprocess.Popen(
             [self._bin / "postgres", "-D", self.folder / "data", "-k", self.folder, *settings],
             stdout=log,
