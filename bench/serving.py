@@ -102,6 +102,7 @@ class Server:
         """Words before the command, as `strace …`."""
         self.environment: dict[str, str] | None = None
         """Of the process; None is that of this one."""
+        self.program = Path(sys.executable).parent / "stellwerk"
 
     @property
     def running(self) -> Process:
@@ -113,8 +114,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def command(self, ready_file: Path) -> list[str]:
-        program = str(Path(sys.executable).parent / "stellwerk")
-        command = [*self.prefix, program, "serve", "--port", str(self.port), "--no-compat-ports"]
+        command = [*self.prefix, str(self.program), "serve", "--port", str(self.port), "--no-compat-ports"]
         command += ["--data-dir", str(self.data_dir), "--ready-file", str(ready_file)]
         if self.database is not None:
             command += ["--database", self.database]

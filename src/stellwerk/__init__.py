@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stellwerk.conductor import Conductor as Conductor
 
-__version__ = "0.1.0.dev1"
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
