@@ -53,6 +53,11 @@ def rank_of(key: Key) -> Rank:
     return _RANKS.get((key.group, key.kind), _GROUPS.get(key.group, Rank.OTHER))
 
 
+def makes_nothing(key: Key) -> bool:
+    """Tell whether no controller makes other objects for this kind of object."""
+    return rank_of(key) in (Rank.ACCESS, Rank.CONFIGURATION)
+
+
 def in_order(manifests: Iterable[Manifest]) -> list[tuple[Manifest, ...]]:
     """Return the steps in which objects are applied; those of one step do not need each other."""
     return [tuple(step) for _, step in groupby(sorted(manifests, key=_place), key=_rank)]

@@ -32,14 +32,17 @@ class _Group:
 
 async def look(cluster: Cluster, wanted: Sequence[Manifest], inventory: Inventory, scope: Scope) -> Known:
     """Read everything that a plan needs, but for dry runs. Raises ClusterUnavailable, NotSelected."""
-    groups: dict[_Group, set[Key]] = {}
-    for key, api_version in _needed(wanted, inventory, scope).items():
-        version = api_version.rpartition("/")[2] or None
-        groups.setdefault(_Group(Kind(key.kind, key.group, version), key.namespace), set()).add(key)
-    reader = _Reader(cluster, scope.identity)
-    found = await asyncio.gather(*(reader.read(group, keys) for group, keys in groups.items()))
-    live = {key: one for part in found for key, one in part.items()}
-    return Known(live, inventory, missing_kinds=frozenset(reader.missing))
+    found, missing = await _read(cluster, _needed(wanted, inventory, scope), scope.identity)
+    return Known(found, inventory, missing_kinds=missing)
+
+
+async def look_again(cluster: Cluster, keys: Iterable[Key], identity: Identity) -> Mapping[Key, Live]:
+    """Read objects as they are now; what is of a kind that is no longer served is not there.
+
+    Raises ClusterUnavailable, NotSelected.
+    """
+    found, _ = await _read(cluster, dict.fromkeys(keys, ""), identity)
+    return found
 
 
 async def try_out(
@@ -54,6 +57,19 @@ async def try_out(
 
     trials = dict(await asyncio.gather(*map(one, to_try(wanted, known, scope, new=new))))
     return Known(known.live, known.inventory, trials, known.missing_kinds, known.elsewhere)
+
+
+async def _read(
+    cluster: Cluster, versions: Mapping[Key, str], identity: Identity
+) -> tuple[dict[Key, Live], frozenset[tuple[str, str]]]:
+    """Read objects, each as its `apiVersion` has it; empty for any. Also return the kinds nobody serves."""
+    groups: dict[_Group, set[Key]] = {}
+    for key, api_version in versions.items():
+        version = api_version.rpartition("/")[2] or None
+        groups.setdefault(_Group(Kind(key.kind, key.group, version), key.namespace), set()).add(key)
+    reader = _Reader(cluster, identity)
+    found = await asyncio.gather(*(reader.read(group, keys) for group, keys in groups.items()))
+    return {key: one for part in found for key, one in part.items()}, frozenset(reader.missing)
 
 
 def _needed(wanted: Iterable[Manifest], inventory: Inventory, scope: Scope) -> Mapping[Key, str]:

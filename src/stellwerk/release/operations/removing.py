@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-from stellwerk.release.clusters.cluster import Cluster
-from stellwerk.release.clusters.errors import ClusterError, Refused
+from stellwerk.release.clusters.cluster import Cluster, Propagation
+from stellwerk.release.clusters.errors import ClusterError
 from stellwerk.release.objects import Key
 from stellwerk.release.operations import events
-from stellwerk.release.operations.looking import AT_ONCE
+from stellwerk.release.operations.looking import AT_ONCE, look_again
 from stellwerk.release.operations.outcomes import Stopped, failure_of, not_gone, refused_result, result_of
 from stellwerk.release.operations.progress import Progress
 from stellwerk.release.operations.record import ObjectStatus
-from stellwerk.release.plan import Action, Step
+from stellwerk.release.order import makes_nothing
+from stellwerk.release.plan import Action, Live, Step
 
 GONE_POLL_S = 0.25
 """Between looks whether something that was deleted is gone; the wait is seconds."""
@@ -41,16 +42,17 @@ class Remover:
 
     async def until_gone(self, keys: Iterable[Key], uids: Mapping[Key, str] | None = None) -> None:
         """Wait for objects that were deleted; another one of the same name counts as gone. Raises Stopped."""
+        progress, known = self._progress, uids or {}
         left = set(keys)
         try:
-            async with asyncio.timeout(self._progress.left_s()):
-                while left:
-                    self._progress.check_cancelled()
-                    for key in sorted(left):
-                        if await self._is_gone(key, (uids or {}).get(key, "")):
-                            left.discard(key)
-                    if left:
-                        await asyncio.sleep(GONE_POLL_S)
+            async with asyncio.timeout(progress.left_s()):
+                while True:
+                    progress.check_cancelled()
+                    found = await look_again(self._cluster, left, progress.operation.identity)
+                    left = {key for key in left if _is_there(found.get(key), known.get(key, ""))}
+                    if not left:
+                        return
+                    await asyncio.sleep(GONE_POLL_S)
         except TimeoutError:
             raise Stopped(not_gone(min(left))) from None
 
@@ -59,7 +61,7 @@ class Remover:
 
         async def one(step: Step) -> None:
             async with limit:
-                await self._cluster.delete(step.key, propagation="foreground", uid=step.uid or None)
+                await self._cluster.delete(step.key, propagation=_propagation(step.key), uid=step.uid or None)
 
         failures = await asyncio.gather(*map(one, removed), return_exceptions=True)
         for step, failure in zip(removed, failures, strict=True):
@@ -69,9 +71,16 @@ class Remover:
             if failure is not None:
                 raise failure
 
-    async def _is_gone(self, key: Key, uid: str) -> bool:
-        try:
-            body = await self._cluster.get(key)
-        except Refused:
-            return True  # not visible: nothing more can be known
-        return body is None or bool(uid and body["metadata"].get("uid") != uid)
+
+def _propagation(key: Key) -> Propagation:
+    """Let an object stay until what was made for it is gone, so that its end is the end of its pods too.
+
+    That is the work of the cluster's garbage collector, which does some seven objects a second; what nothing
+    is made for need not wait for it.
+    """
+    return "background" if makes_nothing(key) else "foreground"
+
+
+def _is_there(live: Live, uid: str) -> bool:
+    """Tell whether it is still the object that was deleted; of what is not visible nothing can be known."""
+    return isinstance(live, dict) and (not uid or live["metadata"].get("uid") == uid)
