@@ -31,9 +31,16 @@ _INITDB = ("-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-
 
 
 class PostgresServer:
-    """One server; may be stopped and started again."""
+    """One server; may be stopped, killed and started again, and copied into a standby that follows it."""
 
-    def __init__(self, settings: Mapping[str, str] = _FAST, *, on_disk: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str] = _FAST,
+        *,
+        on_disk: bool = False,
+        primary: "PostgresServer | None" = None,
+    ) -> None:
+        """`primary`: whom to follow as a streaming standby; None makes a server of its own."""
         self._settings = settings
         # Short, because a socket's path may have no more than 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=(not on_disk and in_memory()) or "/tmp"))
@@ -44,7 +51,7 @@ class PostgresServer:
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
             self._as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         try:
-            self._bin = self._initialise()
+            self._bin = self._initialise() if primary is None else self._follow(primary)
             self.start()
         except BaseException:
             self.remove()
@@ -52,6 +59,20 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    @property
+    def pid(self) -> int:
+        """Of the postmaster."""
+        assert self._process is not None, "the server does not run"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def promote(self) -> None:
+        """Make a standby the primary; it takes writes when this returns."""
+        self._run("pg_ctl", "promote", "-w", "-D", self.folder / "data")
 
     def start(self) -> None:
         log = (self.folder / "log").open("ab")
@@ -64,7 +85,7 @@ class PostgresServer:
             **self._as_user,
         )
         end = time.monotonic() + 30
-        while not self._answers():
+        while not self.answers():
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
             time.sleep(0.02)
@@ -85,11 +106,34 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         ready = subprocess.run(
             [self._bin / "pg_isready", "-q", "-h", self.folder], check=False, cwd=self.folder, **self._as_user
         )
         return ready.returncode == 0
+
+    def _follow(self, primary: "PostgresServer") -> Path:
+        self._bin = primary._bin
+        self._run(
+            "pg_basebackup",
+            "-h",
+            primary.folder,
+            "-U",
+            "postgres",
+            "-D",
+            self.folder / "data",
+            "-R",
+            "-c",
+            "fast",
+        )
+        return self._bin
+
+    def _run(self, program: str, *words: str | Path) -> None:
+        done = subprocess.run(
+            [self._bin / program, *words], capture_output=True, check=False, cwd=self.folder, **self._as_user
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program}: {done.stderr.decode()[-1000:]}")
 
     def _initialise(self) -> Path:
         faults = []

@@ -8,6 +8,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 
 CHUNK = 65_536
@@ -28,6 +29,7 @@ class Relay:
         self._left: int | None = None
         self.refused = 0
         """Connections that were refused because it is down."""
+        self._delay_s = 0.0
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -41,6 +43,10 @@ class Relay:
     def deafen(self) -> None:
         """Lose every answer of the server from now on; what is sent to it still arrives."""
         self._deaf.set()
+
+    def delay(self, seconds: float) -> None:
+        """Hold back what either side sends by this long from now on."""
+        self._delay_s = seconds
 
     def take_down(self) -> None:
         """Reset every connection and every attempt at one, until `mend`."""
@@ -57,6 +63,7 @@ class Relay:
             self.cut()
         self._deaf.clear()
         self._down.clear()
+        self._delay_s = 0.0
 
     def close(self) -> None:
         """End for good."""
@@ -102,6 +109,8 @@ class Relay:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
+                if delay_s := self._delay_s:
+                    time.sleep(delay_s)
                 if lost is None or not lost.is_set():
                     sink.sendall(data)
                 if lost is not None and self._left is not None:

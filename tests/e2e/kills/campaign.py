@@ -6,9 +6,7 @@ kill may hit a server that is still starting. Leases and graces are short, so th
 comes back within the campaign.
 """
 
-import os
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -16,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.seeds import call
-from bench.serving import NotReady, Process, Server
+from bench.serving import NotReady, Server
 
 from e2e.kills.ledger import Ledger
 from e2e.kills.submitter import Submitters
+from e2e.kills.workers import WORKERS, Workers
 
 SETTINGS: dict[str, object] = {
     "work.ack_deadline_s": 2,
@@ -30,11 +29,6 @@ SETTINGS: dict[str, object] = {
     "work.sweep_s": 0.2,
     "fleet.heartbeat_interval_s": 1,
 }
-WORKERS = (
-    ("sdk-1", "e2e.kills.sdk_worker"),
-    ("sdk-2", "e2e.kills.sdk_worker"),
-    ("claim-1", "e2e.kills.claim_worker"),
-)
 DRAIN_LIMIT_S = 40.0
 TASKS_OF_A_ROUND = 20
 WORK_LIMIT_S = 20.0
@@ -59,21 +53,17 @@ class Campaign:
         self.seed = seed
         self.chance = random.Random(seed)
         self.server = Server(folder / "data", settings=SETTINGS, database=database)
-        self.workers: dict[str, Process] = {}
+        self.workers = Workers(folder)
         self.kills: Counter[str] = Counter()
 
     @property
     def acknowledged_file(self) -> Path:
         return self.folder / "acknowledged.jsonl"
 
-    def executions_files(self) -> list[Path]:
-        return [self.folder / f"{name}.jsonl" for name, _ in WORKERS]
-
     def run(self, rounds: int) -> Report:
         """Kill through the rounds, wait until all is finished, stop the workers. The server goes on."""
         self.server.start()
-        for name, module in WORKERS:
-            self.start_worker(name, module)
+        self.workers.start_all(self.server.url)
         submitters = Submitters(self.server.url, Ledger(self.acknowledged_file), self.seed)
         for _ in range(rounds):
             self.wait_for_work(submitters)
@@ -81,8 +71,7 @@ class Campaign:
         self.server.wait_ready()
         submitters.stop()
         undrained = drain(self.server, DRAIN_LIMIT_S)
-        for worker in self.workers.values():
-            worker.stop()
+        self.workers.stop()
         return Report(rounds, self.kills, submitters.refused, undrained)
 
     def wait_for_work(self, submitters: Submitters) -> None:
@@ -96,8 +85,8 @@ class Campaign:
             time.sleep(0.02)
 
     def one_round(self) -> None:
-        victims = ["server", self.chance.choice(WORKERS)[0]]
-        victims += self.chance.choices(["server", *(name for name, _ in WORKERS)], k=2)
+        victims = ["server", self.chance.choice(list(WORKERS))]
+        victims += self.chance.choices(["server", *WORKERS], k=2)
         self.chance.shuffle(victims)
         for victim in victims:
             time.sleep(self.chance.uniform(0.3, 1.0))
@@ -113,18 +102,11 @@ class Campaign:
             self.server.kill()
             self.server.launch()
         else:
-            self.workers[victim].kill()
-            self.start_worker(victim, dict(WORKERS)[victim])
-
-    def start_worker(self, name: str, module: str) -> None:
-        command = [sys.executable, "-m", module, self.server.url, name, str(self.folder / f"{name}.jsonl")]
-        path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-        self.workers[name] = Process(command, self.folder / f"{name}.log", environment=environment)
+            self.workers.kill(victim)
+            self.workers.start(victim)
 
     def close(self) -> None:
-        for worker in self.workers.values():
-            worker.kill()
+        self.workers.close()
         self.server.kill()
 
 

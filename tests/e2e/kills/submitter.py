@@ -33,6 +33,8 @@ class Submitters:
         self.stopping = threading.Event()
         self.refused: list[str] = []
         self.acknowledged = 0
+        self.waits_s: list[float] = []
+        """How long each submission took until it was acknowledged, through all its repetitions."""
         self.threads = [
             threading.Thread(target=self.submit_all, args=(f"{seed}-{number}",), daemon=True)
             for number in range(threads)
@@ -58,7 +60,9 @@ class Submitters:
             body, repeatable = self.draw(chance, key)
             task_id = ""
             for _ in range(2 if chance.random() < TWICE_SHARE else 1):
+                began = time.monotonic()
                 status, answer = wire.post(self.path, body)
+                self.waits_s.append(time.monotonic() - began)
                 if not 200 <= status < 300:
                     self.refused.append(f"{key}: {status} {answer}")
                     continue

@@ -11,7 +11,7 @@ from e2e.kills import collect
 from e2e.kills.campaign import Campaign, Report
 from e2e.kills.checker import check
 from e2e.kills.evidence import Evidence
-from e2e.kills.ledger import read_acknowledged, read_executions
+from e2e.kills.ledger import read_acknowledged
 from e2e.kills.soak_report import Soak
 
 ROUNDS_OF_A_CAMPAIGN = 10
@@ -39,12 +39,9 @@ def gather(campaign: Campaign, database: str | None) -> Evidence:
     events = collect.api_events(campaign.server)
     assert campaign.server.stop() == 0, campaign.server.running.log_end()
     tables = collect.read_tables(campaign.server.data_dir, database)
-    executions = [
-        entry for file in campaign.executions_files() if file.exists() for entry in read_executions(file)
-    ]
     return Evidence(
         acknowledged=read_acknowledged(campaign.acknowledged_file),
-        executions=executions,
+        executions=campaign.workers.executions(),
         api_tasks=shown,
         results=results,
         table_tasks=collect.table_tasks(tables),
