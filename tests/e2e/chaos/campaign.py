@@ -25,7 +25,7 @@ from e2e.kills.submitter import Submitters
 
 DRAIN_LIMIT_S = 120.0
 FLOW_LIMIT_S = 120.0
-BETWEEN = 3
+BETWEEN = 2
 """Submissions that are acknowledged between two faults."""
 PAUSE_S = (0.05, 0.6)
 
@@ -69,6 +69,7 @@ def run(
     """Strike so often, or until a moment of the monotonic clock; then drain and gather. Closes the site."""
     chance, report, began = random.Random(seed), Report(seed), time.monotonic()
     site.folder.mkdir(exist_ok=True)
+    log = (site.folder / "strikes").open("w", buffering=1)
     try:
         site.start()
         callers = Callers(site.url, Ledger(site.folder / "acknowledged.jsonl"), seed)
@@ -78,12 +79,14 @@ def run(
                 break
             wait_for_flow(site, callers)
             time.sleep(chance.uniform(*PAUSE_S))
+            log.write(f"{time.monotonic() - began:.1f} {fault.name}\n")
             fault.strike(site, chance)
             report.faults[fault.name] += 1
             report.kills += fault.kills
         evidence = gather(site, callers, follower, report, bounds)
     finally:
         site.close()
+        log.close()
     report.seconds = time.monotonic() - began
     return report, evidence
 

@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 
 from e2e.chaos.sites import ReplicatedSite, Site
-from e2e.kills.workers import WORKERS
+from e2e.kills.workers import MORE_WORKERS
 from support.postgres import PostgresServer
 from support.replicas import COUNT
 
@@ -52,7 +52,7 @@ def kill_server(site: Site, chance: random.Random) -> None:
 
 def kill_worker(site: Site, chance: random.Random) -> None:
     """End one worker in the middle of what it does."""
-    name = chance.choice(list(WORKERS))
+    name = chance.choice(list(MORE_WORKERS))
     site.workers.kill(name)
     site.workers.start(name)
 
@@ -82,9 +82,9 @@ def restart_postgres(site: ReplicatedSite, chance: random.Random) -> None:
 
 def kill_all_workers(site: Site, chance: random.Random) -> None:
     """End all workers in the same moment."""
-    for name in WORKERS:
+    for name in MORE_WORKERS:
         site.workers.kill(name)
-    for name in WORKERS:
+    for name in MORE_WORKERS:
         site.workers.start(name)
 
 
@@ -92,12 +92,12 @@ def kill_everything(site: ReplicatedSite, chance: random.Random) -> None:
     """End replicas, workers and PostgreSQL in the same moment, as a power failure does."""
     for server in site.servers:
         server.kill()
-    for name in WORKERS:
+    for name in MORE_WORKERS:
         site.workers.kill(name)
     kill_postmaster(site, chance)
     for server in site.servers:
         server.launch()
-    for name in WORKERS:
+    for name in MORE_WORKERS:
         site.workers.start(name)
 
 
@@ -145,10 +145,10 @@ def await_postgres(postgres: PostgresServer) -> None:
 KILLS = (
     Fault("replica", kill_server, 3),
     Fault("worker", kill_worker, 6),
-    Fault("all workers", kill_all_workers, 4, kills=len(WORKERS)),
+    Fault("all workers", kill_all_workers, 8, kills=len(MORE_WORKERS)),
     Fault("backend of PostgreSQL", kill_backend, 5),
     Fault("postmaster", kill_postmaster, 2),
     Fault("replica and postmaster", kill_replica_and_postmaster, 1, kills=2),
-    Fault("everything", kill_everything, 1, kills=COUNT + len(WORKERS) + 1),
+    Fault("everything", kill_everything, 1, kills=COUNT + len(MORE_WORKERS) + 1),
 )
-"""Of the 22 that are drawn on average, one is a power failure: it costs the time of ten others."""
+"""Of the 26 that are drawn on average, one is a power failure: it costs the time of ten others."""

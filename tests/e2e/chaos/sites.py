@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.serving import NotReady, Server
 
-from e2e.kills.workers import WORKERS, Workers
+from e2e.kills.workers import MORE_WORKERS, Workers
 from support.postgres import PostgresServer
 from support.replicas import Replicas
 
@@ -33,7 +33,7 @@ class Site:
         self.folder = folder
         self.servers = servers
         self.database = database
-        self.workers = Workers(folder)
+        self.workers = Workers(folder, MORE_WORKERS)
         self.started_again = 0
 
     @property
@@ -58,7 +58,7 @@ class Site:
             if not server.running.alive():
                 self.started_again += 1
                 server.launch()
-        for name in WORKERS:
+        for name in self.workers.modules:
             if not self.workers.running[name].alive():
                 self.started_again += 1
                 self.workers.start(name)

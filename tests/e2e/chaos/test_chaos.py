@@ -1,5 +1,6 @@
 """Whatever fails, what was acknowledged is done, and done once: slices of scenarios, and the long form."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from e2e.chaos.sites import ReplicatedSite
 from e2e.chaos.soak_report import Soak
 from support.postgres import PostgresServer
 
-THROUGH_RESTARTS = Bounds(half_within_s=2.0, all_within_s=90.0)
+THROUGH_RESTARTS = Bounds(half_within_s=5.0, all_within_s=90.0)
 """A caller whose server and database are killed waits for both to come back, more than once perhaps."""
 FIRST_SEED = 6_000
 KILLS_IN_ALL = 500
-STRIKES_OF_A_CAMPAIGN = 75
+STRIKES_OF_A_CAMPAIGN = 88
+STRIKES_LIMIT_S = 700.0
+"""After so long a campaign goes on to its end, on however slow a machine."""
 
 
 def prove(report: Report, evidence: ChaosEvidence) -> None:
@@ -49,7 +52,10 @@ def test_five_hundred_kills_lose_nothing_and_do_nothing_twice(tmp_path: Path) ->
         postgres = PostgresServer()
         try:
             site = ReplicatedSite(tmp_path / str(seed), postgres, postgres.url())
-            report, evidence = run(site, seed, KILLS, strikes=STRIKES_OF_A_CAMPAIGN, bounds=THROUGH_RESTARTS)
+            until = time.monotonic() + STRIKES_LIMIT_S
+            report, evidence = run(
+                site, seed, KILLS, strikes=STRIKES_OF_A_CAMPAIGN, bounds=THROUGH_RESTARTS, until=until
+            )
         finally:
             postgres.remove()
         prove(report, evidence)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench.serving import Process
@@ -14,25 +15,28 @@ WORKERS = {
     "claim-1": "e2e.kills.claim_worker",
 }
 """Names and the modules that they run."""
+MORE_WORKERS = {**WORKERS, **{f"claim-{number}": "e2e.kills.claim_worker" for number in (2, 3, 4)}}
+"""For those who kill workers more often than anything else: these start quickly."""
 
 
 class Workers:
     """Starts them, kills them, and reads what they wrote."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, modules: Mapping[str, str] = WORKERS) -> None:
         self.folder = folder
+        self.modules = modules
         self.url = ""
         self.running: dict[str, Process] = {}
 
     def start_all(self, url: str) -> None:
         """Start every worker at this address."""
         self.url = url
-        for name in WORKERS:
+        for name in self.modules:
             self.start(name)
 
     def start(self, name: str) -> None:
         """Start one, again under its name."""
-        command = [sys.executable, "-m", WORKERS[name], self.url, name, str(self.ledger(name))]
+        command = [sys.executable, "-m", self.modules[name], self.url, name, str(self.ledger(name))]
         path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
         self.running[name] = Process(command, self.folder / f"{name}.log", environment=environment)
@@ -56,5 +60,5 @@ class Workers:
 
     def executions(self) -> list[Execution]:
         """Read every step of every run."""
-        files = [self.ledger(name) for name in WORKERS]
+        files = [self.ledger(name) for name in self.modules]
         return [entry for file in files if file.exists() for entry in read_executions(file)]
