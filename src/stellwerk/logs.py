@@ -1,9 +1,10 @@
 """The program's own log: structured lines on standard error."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -18,7 +19,7 @@ class _Named(structlog.WriteLogger):
     """A writer that knows whose lines it writes."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(sys.stderr)
+        super().__init__(cast(TextIO, LossyStream(sys.stderr)))
         self.name = name
 
 
@@ -32,6 +33,26 @@ def _drop_unwanted(logger: Any, method: str, event: MutableMapping[str, Any]) ->
     if not LEVELS.wants(getattr(logger, "name", ROOT), number):
         raise structlog.DropEvent
     return event
+
+
+class LossyStream:
+    """Loses lines rather than failing: a log on a full disk must not end what it tells of.
+
+    Whoever logs is often in the middle of handling just such a failure, as the database's writer is; raising
+    there once ended it for good. A stream that has room again takes lines again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def configure_logs(settings: LogSettings) -> None:

@@ -21,6 +21,7 @@ from e2e.kills.workers import MORE_WORKERS
 from support.postgres import PostgresServer
 from support.replicas import COUNT
 
+PLAIN_WORKERS = [name for name, module in MORE_WORKERS.items() if module == "e2e.kills.claim_worker"]
 BACK_LIMIT_S = 30.0
 READY_SHARE = 0.8
 """Of the servers that are killed so many have to have served again; the others die while they start."""
@@ -88,6 +89,14 @@ def kill_all_workers(site: Site, chance: random.Random) -> None:
         site.workers.start(name)
 
 
+def kill_plain_workers(site: Site, chance: random.Random) -> None:
+    """End all workers that are not the SDK's in the same moment: they are back at once."""
+    for name in PLAIN_WORKERS:
+        site.workers.kill(name)
+    for name in PLAIN_WORKERS:
+        site.workers.start(name)
+
+
 def kill_everything(site: ReplicatedSite, chance: random.Random) -> None:
     """End replicas, workers and PostgreSQL in the same moment, as a power failure does."""
     for server in site.servers:
@@ -152,3 +161,10 @@ KILLS = (
     Fault("everything", kill_everything, 1, kills=COUNT + len(MORE_WORKERS) + 1),
 )
 """Of the 26 that are drawn on average, one is a power failure: it costs the time of ten others."""
+
+KILLS_ON_ONE = (
+    Fault("server", kill_server, 1),
+    Fault("worker", kill_worker, 4),
+    Fault("plain workers", kill_plain_workers, 8, kills=len(PLAIN_WORKERS)),
+)
+"""Of one server on SQLite and its workers."""
