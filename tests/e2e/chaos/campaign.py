@@ -27,7 +27,7 @@ DRAIN_LIMIT_S = 120.0
 FLOW_LIMIT_S = 120.0
 BETWEEN = 2
 """Submissions that are acknowledged between two faults."""
-PAUSE_S = (0.05, 0.6)
+PAUSE_S = (0.02, 0.3)
 
 
 class Callers(Submitters):

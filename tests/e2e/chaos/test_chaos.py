@@ -17,7 +17,7 @@ from e2e.chaos.soak_report import Soak
 from support.postgres import PostgresServer
 from support.standby import Pair
 
-THROUGH_RESTARTS = Bounds(half_within_s=5.0, all_within_s=90.0)
+THROUGH_RESTARTS = Bounds(half_within_s=5.0, all_within_s=120.0)
 """A caller whose server and database are killed waits for both to come back, more than once perhaps."""
 IN_A_CROWD = Bounds(half_within_s=2.0, all_within_s=20.0)
 """Nothing is killed here, so whoever waits long waits for the crowd; two cores may be shared with others."""

@@ -52,13 +52,13 @@ FAULTS = {
     ),
     # Planted doubles.
     "its function began 2 times": with_run(Execution("begin", "t2", 2, "n4", "w2")),
-    "attempt 2 was begun 2 times under one lease": with_run(Execution("begin", "t1", 2, "n4", "w2")),
+    "attempt 2 was begun 2 times at w2 under 1 leases": with_run(Execution("begin", "t1", 2, "n4", "w2")),
     "event 3 was told 2 times": replace(GOOD, followed=[*JOURNAL[:4], *JOURNAL[3:]]),
     # Planted double leases.
     "leased to w2 while w1 held it": with_journal(*JOURNAL[:7], SECOND_LEASE, *JOURNAL[7:]),
     "fence 1 was given out twice": with_journal(*JOURNAL, structs.replace(SECOND_LEASE, fence=1)),
     "still held by w2 in the end": with_journal(*JOURNAL, SECOND_LEASE),
-    "ran at w3, who had no lease of it": with_run(Execution("begin", "t1", 3, "n4", "w3")),
+    "attempt 3 was begun 1 times at w3 under 0 leases": with_run(Execution("begin", "t1", 3, "n4", "w3")),
     # A planted gap, and other disorder of the journal.
     "event 4 (task.leased of t2) was never told: a gap": replace(GOOD, followed=[*JOURNAL[:4], *JOURNAL[5:]]),
     "was told, and is not in the journal": replace(GOOD, followed=[*JOURNAL, SECOND_LEASE]),
