@@ -13,6 +13,9 @@ from support.kube import MANAGER, deployment, until_health, until_reason
 
 pytestmark = pytest.mark.cluster
 
+seen_from_outside = pytest.mark.soak
+"""`test_failures.py` shows the same reason in an answer each time; here it is looked at alone."""
+
 
 def certain(found: Health) -> bool:
     return found.reason is not None and found.reason.certain
@@ -24,6 +27,7 @@ async def outcome(cluster: KubernetesCluster, workload: Body) -> Health:
     return await until_health(cluster, workload, certain)
 
 
+@seen_from_outside
 async def test_an_image_that_cannot_be_pulled(cluster: KubernetesCluster, namespace: str) -> None:
     found = await outcome(cluster, deployment(namespace, image="127.0.0.1:9/absent:1"))
 
@@ -39,6 +43,7 @@ async def test_an_image_name_that_is_none(cluster: KubernetesCluster, namespace:
     assert (found.status, found.reason.code) == ("degraded", "InvalidImageName")
 
 
+@seen_from_outside
 async def test_a_crash_with_its_exit_code_and_its_last_line(
     cluster: KubernetesCluster, namespace: str
 ) -> None:
@@ -63,6 +68,7 @@ async def test_a_program_that_is_not_in_the_image(cluster: KubernetesCluster, na
     assert "/absent/program" in found.reason.message
 
 
+@seen_from_outside
 async def test_a_container_that_takes_too_much_memory(cluster: KubernetesCluster, namespace: str) -> None:
     eat = "x=a; while true; do x=$x$x; done"
     found = await outcome(
@@ -91,6 +97,7 @@ async def test_a_readiness_probe_that_fails_is_told_but_never_certain(
     assert (found.status, found.reason.certain) == ("progressing", False)
 
 
+@seen_from_outside
 async def test_a_config_map_that_does_not_come_is_certain_after_twenty_seconds(
     cluster: KubernetesCluster, namespace: str
 ) -> None:

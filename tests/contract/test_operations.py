@@ -1,5 +1,6 @@
 """Operations on both engines, over the simulated cluster."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -182,6 +183,33 @@ async def test_what_was_cut_off_goes_on_from_its_record_in_another_process(datab
     await later.operations.cancel(started.id, "tester")
     assert (await later.operations.wait(started.id, 20.0)).state is OperationState.CANCELLED
     await later.stop()
+
+
+async def test_what_was_cut_off_five_times_is_reported_interrupted_and_bars_nothing(
+    database: Database,
+) -> None:
+    yard = Yard(database)
+    await yard.start()
+    started = await yard.begin(UP, [config("one"), deployment("front", fail="probe")])
+    process = yard
+    for attempt in range(1, 6):
+        async for operation in process.operations.follow(started.id):
+            if operation.attempt == attempt and operation.state is OperationState.WAITING:
+                break
+        await process.operations.stop()
+        process = Yard(database, yard.cluster)
+        await process.operations.start_loop()
+    ended = await process.operations.wait(started.id, 20.0)
+    assert ended.state is OperationState.INTERRUPTED
+    assert ended.failure is not None
+    assert "it was cut off 5 times" in ended.failure.message
+    # What it had done is owned, and the next one goes on from there.
+    removed = await process.run(DOWN)
+    assert outcome(removed)["ConfigMap/one"] == ("delete", "deleted")
+    events = await process.journal.page(EventFilter(kinds=("deploy.operation.finished",)))
+    assert [json.loads(event.data)["type"] for event in events.events] == ["error", "success"]
+    await process.stop()
+    await yard.stop()
 
 
 async def test_the_inventory_of_the_cluster_holds_where_ours_was_lost(yard: Yard) -> None:
