@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stellwerk.http.texts import STORABLE
 from support.plane import Plane
 
 LINE_END = "\n"
@@ -28,7 +29,7 @@ async def test_no_pattern_of_an_interface_lets_a_line_end_pass(plane: Plane) -> 
     assert len(found) > 10
     open_ended = {one for one in found if one.endswith("$") and not one.endswith(r"(?!\n)$")}
     assert open_ended == set()
-    for pattern in found:
+    for pattern in found - {STORABLE}:  # a reason may have several lines
         assert re.search(pattern, LINE_END) is None, pattern
 
 

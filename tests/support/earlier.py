@@ -39,6 +39,10 @@ def sources_of(release: Release, folder: Path) -> Path:
         pytest.skip(f"no {release.name} ({release.commit[:10]}) in the history of this checkout")
     folder.mkdir(parents=True)
     subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True)
+    # The installed program of this release begins there; earlier ones began in `main`.
+    entry = folder / "src" / "stellwerk" / "cli" / "entry.py"
+    if not entry.exists():
+        entry.write_text("from stellwerk.cli.main import run as run\n")
     return folder / "src"
 
 

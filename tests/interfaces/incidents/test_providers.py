@@ -88,6 +88,12 @@ async def test_flow_is_the_same_with_every_provider(
 
     assert server.paths == [path] * 3, result["model_opinion"]["notes"]
     assert KEY in server.headers[0][header]
+    if provider in {
+        "openai",
+        "ollama",
+        "huggingface",
+    }:  # servers of one's own know no other name for the bound
+        assert {sent["max_tokens"] for sent in server.requests} == {LlmSettings().answer_tokens}
     assert all("X-Team" not in more.get("headers", {}) or sent["x-team"] == "sre" for sent in server.headers)
     opinion = result["model_opinion"]
     assert (opinion["provider"], opinion["verdict"], opinion["notes"]) == (provider, "agrees", [])

@@ -193,7 +193,7 @@ async def test_a_call_without_an_input_gives_an_empty_one(api: Caller, body: Any
         (".greet", NAME, {}, 400, "target_not_found"),
         ("hello.greet.", NAME, {}, 400, "target_not_found"),
         ("a.b.c.d", NAME, {}, 400, "target_not_found"),
-        ("%00.x", NAME, {}, 400, "target_not_found"),
+        ("%00.x", NAME, {}, 400, "malformed"),
         ("x" * 601, NAME, {}, 400, "target_not_found"),
         ("hello%2Fgreet", NAME, {}, 404, "not_found"),
         ("hello.greet", {"input": []}, {}, 400, "invalid_request"),

@@ -11,6 +11,7 @@ from typing import Any
 from stellwerk.inquiry.reasoning.conversation import ExtraMissing
 from stellwerk.settings.llm import LlmSettings
 
+OPENAI = "https://api.openai.com"
 HUGGING_FACE = "https://router.huggingface.co"
 """Speaks the format of OpenAI, as do endpoints of one's own there."""
 NO_KEY = "none"
@@ -74,12 +75,26 @@ def _chat(settings: LlmSettings, key: str | None, base_url: str | None) -> Any:
     from pydantic_ai.providers.openai import OpenAIProvider
 
     client = AsyncOpenAI(api_key=key or NO_KEY, base_url=base_url, http_client=_http(settings), max_retries=0)
-    return OpenAIChatModel(settings.model, provider=OpenAIProvider(openai_client=client))
+    provider = OpenAIProvider(openai_client=client)
+    return OpenAIChatModel(settings.model, provider=provider, profile=_profile(settings, provider))
+
+
+def _profile(settings: LlmSettings, provider: Any) -> Any:
+    """Describe what the server takes: only OpenAI's own knows the newer name of the bound on an answer.
+
+    Others ignore it, and a small model then babbles until its context is full, long after we stopped waiting.
+    """
+    from pydantic_ai.profiles import merge_profile
+    from pydantic_ai.profiles.openai import OpenAIModelProfile
+
+    own = settings.provider == "openai" and (settings.endpoint or OPENAI).startswith(OPENAI)
+    usual = provider.model_profile(settings.model)
+    return merge_profile(usual, OpenAIModelProfile(openai_chat_supports_max_completion_tokens=own))
 
 
 def _openai(settings: LlmSettings, key: str | None) -> Any:
     # Named also where it is the usual one: the client would take another from the environment.
-    return _chat(settings, key, with_version(settings.endpoint or "https://api.openai.com"))
+    return _chat(settings, key, with_version(settings.endpoint or OPENAI))
 
 
 def _ollama(settings: LlmSettings, key: str | None) -> Any:
@@ -93,7 +108,8 @@ def _ollama(settings: LlmSettings, key: str | None) -> Any:
         http_client=_http(settings),
         max_retries=0,
     )
-    return OllamaModel(settings.model, provider=OllamaProvider(openai_client=client))
+    provider = OllamaProvider(openai_client=client)
+    return OllamaModel(settings.model, provider=provider, profile=_profile(settings, provider))
 
 
 def _huggingface(settings: LlmSettings, key: str | None) -> Any:

@@ -14,7 +14,7 @@ from stellwerk.levels import Levels
 from stellwerk.trust.scopes import Scope
 
 PATH = "/logs/levels"
-NAME = r"^stellwerk(\.[a-z_][a-z0-9_]{0,63}){0,9}$"
+NAME = r"^stellwerk(\.[a-z_][a-z0-9_]{0,63}){0,9}(?!\n)$"
 DAY_S = 86_400.0
 
 Level = Literal["debug", "info", "warning", "error"]
