@@ -73,6 +73,7 @@ class Inquiry:
     remedies: Remedies
     retention: Retention
     automatic: Automatic | None
+    prometheus: "Prometheus | None"
 
     @property
     def loops(self) -> Iterator[Loop]:
@@ -101,10 +102,11 @@ async def start_inquiry(
     ours, releasing = settings.inquiry, neighbours.releasing
     workflows = Catalogue(database, journal, clock, workflows=_workflows(ours))
     reasoner = _reasoner(settings.llm, releasing)
+    prometheus = metrics_of(starting, ours)
     chooser = Chooser(database, workflows, releasing.deployer, clock)
     tools = Tools(
         releasing.cluster,
-        detective or Deduction(_sealing(key), metrics_of(starting, ours)),
+        detective or Deduction(_sealing(key), prometheus),
         chooser,
         budget_of(ours),
         database,
@@ -140,7 +142,7 @@ async def start_inquiry(
     for subject in subjects:
         await subject.start()
         starting.push_async_callback(subject.stop)
-    return Inquiry(investigations, workflows, remedies, retention, automatic)
+    return Inquiry(investigations, workflows, remedies, retention, automatic, prometheus)
 
 
 def _sealing(key: bytes) -> bytes:

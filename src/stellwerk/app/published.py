@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from prometheus_client.core import Metric
 
 from stellwerk.app.errors import CannotStart
-from stellwerk.app.readiness import database_component, loop_component, loop_gauge
+from stellwerk.app.readiness import database_component, loop_component, loop_gauge, measuring
 from stellwerk.app.subjects import Subjects
 from stellwerk.http.gate import Interface
 from stellwerk.http.meter import Meter
@@ -164,6 +164,8 @@ def _conductor(subjects: Subjects, meter: Meter) -> Published:
             observer=meter,
             routes=subjects.extensions.routes,
             model=None if llm.provider is None else f"{llm.provider}/{llm.model}",
+            inquiring=tuple(subjects.inquiry.loops),
+            measuring=measuring(subjects.inquiry.prometheus),
         )
     except RouteTaken as error:
         raise CannotStart(str(error)) from error
@@ -178,7 +180,8 @@ def _incidents(subjects: Subjects, meter: Meter) -> Published:
         journal=subjects.journal,
         settings=subjects.settings.inquiry,
         llm=subjects.settings.llm,
-        observer=meter,
+        meter=meter,
+        refusals=subjects.audit.counts,
     )
     return Published("incidents", part, families=part.families)
 

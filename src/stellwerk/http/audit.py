@@ -6,7 +6,7 @@ with the next refusal that is written. While the database cannot answer, refusal
 too: a refusal never waits for it.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +40,8 @@ class Refused:
     peer: str
     principal: str | None
     request_id: str
+    interface: str = ""
+    """Whose path it was; empty for nobody's."""
 
 
 class RefusalAudit:
@@ -52,10 +54,13 @@ class RefusalAudit:
         self._in_total = Rate(20.0, 200.0)
         self._queue: deque[Refused] = deque()
         self._suppressed = 0
+        self.counts: Counter[tuple[str, int, str]] = Counter()
+        """All refusals by interface, status and code, written or not. Each of them is a word of ours."""
         self.loop = Loop("access.audit", self._run)
 
     def note(self, refused: Refused) -> None:
         """Take a refusal for writing, or only count it."""
+        self.counts[refused.interface, refused.status, refused.code] += 1
         now = self._clock.now_us()
         busy = len(self._queue) >= QUEUED
         if busy or self._per_peer.take(refused.peer, now) or self._in_total.take("", now):

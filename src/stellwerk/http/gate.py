@@ -235,6 +235,7 @@ class Gate:
         if self._audit is None or not (status in (401, 403, 429) or owned):
             return
         principal = state["principal"]
+        interface = self._interface_of(scope["path"])
         refused = Refused(
             listener=self._access.listener,
             status=status,
@@ -244,6 +245,7 @@ class Gate:
             peer=_peer(scope),
             principal=None if principal is ANONYMOUS else principal.id,
             request_id=state["request_id"],
+            interface="" if interface is None else interface.name,
         )
         self._audit.note(refused)
 

@@ -176,6 +176,7 @@ async def test_figures_of_the_model_are_counted(open_desk: OpenDesk):
         figures = desk.office.investigations.model_figures
     assert (figures.requests["error"], figures.requests["success"]) == (1, 1)
     assert (figures.tokens["prompt"], figures.tokens["completion"]) == (1_000, 50)
+    assert figures.retries == {("rca", "success"): 1}
 
 
 async def _as_if_cut_off(office: Office, session_id: str) -> None:

@@ -141,4 +141,5 @@ async def test_answers_are_counted_by_operation():
         meter.observe(OPERATIONS[0], status, seconds)
     (series,) = meter
     assert series.statuses == {200: 2, 404: 1}
+    assert (series.answers[404].seconds, sum(series.answers[200].buckets)) == (100.0, 2)
     assert (sum(series.buckets), series.buckets[0], series.buckets[-1]) == (3, 1, 1)

@@ -31,6 +31,15 @@ class Window(NamedTuple):
     step_s: int
 
 
+class Asked(NamedTuple):
+    """How the last question ended."""
+
+    at: float
+    """On the event loop's clock."""
+    wrong: str | None
+    """None if it was answered."""
+
+
 class Matrix(msgspec.Struct, frozen=True):
     """One series of an answer."""
 
@@ -56,9 +65,20 @@ class Prometheus:
         self._url = url.rstrip("/") + "/api/v1/query_range"
         self._token_file, self._ca_file = token_file, ca_file
         self._opened: aiohttp.ClientSession | None = None
+        self.last: Asked | None = None
 
     async def ask(self, query: str, window: Window, limit_s: float) -> Sequence[Matrix]:
         """Ask for a query's values over a window. Raises MetricsUnavailable."""
+        now = asyncio.get_running_loop().time
+        try:
+            answer = await self._ask(query, window, limit_s)
+        except MetricsUnavailable as error:
+            self.last = Asked(now(), str(error))
+            raise
+        self.last = Asked(now(), None)
+        return answer
+
+    async def _ask(self, query: str, window: Window, limit_s: float) -> Sequence[Matrix]:
         try:
             async with asyncio.timeout(limit_s):
                 status, body = await self._get(query, window)

@@ -13,7 +13,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from stellwerk.inquiry.reasoning.answers import Unreadable
 from stellwerk.inquiry.reasoning.conversation import (
@@ -54,6 +54,7 @@ class Dialogue(Generic[T]):
         figures: ModelFigures,
         tell: Tell,
         *,
+        phase: str,
         retries: int,
         tools: Sequence[ToolSpec],
         submit: ToolSpec,
@@ -61,11 +62,15 @@ class Dialogue(Generic[T]):
         read: Callable[[Any], T],
         form: str,
     ) -> None:
-        """`read` reads an answer and raises Unreadable; `form` shows how one looks."""
+        """`read` reads an answer and raises Unreadable; `form` shows how one looks.
+
+        `phase` names the dialogue in the metrics.
+        """
         self._model = model
         self._purse = purse
         self._figures = figures
         self._tell = tell
+        self._phase = phase
         self._retries = retries
         self._tools = tools
         self._submit = submit
@@ -184,8 +189,9 @@ class Dialogue(Generic[T]):
         """Return a reply; None, with a note, if there is none to be had."""
         for attempt in range(self._retries + 1):
             try:
-                return await self._request(talk, tools)
+                reply = await self._request(talk, tools)
             except ModelFailure as failure:
+                self._count_again(attempt, "error")
                 if failure.failing == "rejected" and tools and "tool" in str(failure).lower():
                     # This model has no tools: the question tells how to answer without.
                     self._speaks_tools, tools = False, ()
@@ -197,8 +203,15 @@ class Dialogue(Generic[T]):
                     return None
                 pause_s = min(failure.retry_after_s or PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
                 await asyncio.sleep(min(pause_s, self._purse.seconds_left))
+            else:
+                self._count_again(attempt, "success")
+                return reply
         self.notes.append("the model did not answer")
         return None
+
+    def _count_again(self, attempt: int, outcome: Literal["success", "error"]) -> None:
+        if attempt > 0:
+            self._figures.retries[self._phase, outcome] += 1
 
     async def _request(self, talk: Conversation, tools: Sequence[ToolSpec]) -> Reply:
         length, began_at = talk.length, time.monotonic()

@@ -16,6 +16,8 @@ class ModelFigures:
         self.durations = [0] * (len(BUCKETS_S) + 1)
         """In buckets, not cumulated; the last is for longer ones."""
         self.seconds = 0.0
+        self.retries: Counter[tuple[str, Literal["success", "error"]]] = Counter()
+        """Requests that were made again, by phase and outcome."""
 
     def answered(self, seconds: float, prompt_tokens: int, completion_tokens: int) -> None:
         """Count an answer."""

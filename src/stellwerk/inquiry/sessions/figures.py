@@ -2,9 +2,11 @@
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 
 from stellwerk.clock import MICROSECONDS
 from stellwerk.inquiry.sessions.session import Session
+from stellwerk.journal.event import Event, Retention
 
 BUCKETS_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0)
 """The published ones begin at five seconds, for a model; without one seconds are long."""
@@ -24,6 +26,8 @@ class Figures:
         self.durations: dict[str, list[int]] = {}
         """By outcome, in buckets, not cumulated; the last is for longer ones."""
         self.seconds: dict[str, float] = {}
+        self.emitted: Counter[str] = Counter()
+        """Audit events that the journal has, by kind."""
 
     def started(self, session: Session) -> None:
         """Count a session that was opened."""
@@ -40,3 +44,7 @@ class Figures:
         self.seconds[outcome] = self.seconds.get(outcome, 0.0) + seconds
         buckets = self.durations.setdefault(outcome, [0] * (len(BUCKETS_S) + 1))
         buckets[bisect_left(BUCKETS_S, seconds)] += 1
+
+    def told(self, events: Iterable[Event]) -> None:
+        """Count what was told the journal and is kept as an audit; to be called after the commit."""
+        self.emitted.update(event.kind for event in events if event.retention is Retention.AUDIT)

@@ -7,7 +7,7 @@ stored, and stores what it gives in the same unit that moves the session on, wit
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from stellwerk.inquiry.remedies.choice import Choice, Chosen
 from stellwerk.inquiry.remedies.selection import advised
 from stellwerk.inquiry.remedies.workflow import Workflow
 from stellwerk.inquiry.sessions import events, store
+from stellwerk.inquiry.sessions.figures import Figures
 from stellwerk.inquiry.sessions.packing import pack, unpack
 from stellwerk.inquiry.sessions.session import Phase, Session, SessionState
 from stellwerk.journal.event import Event
@@ -66,6 +67,7 @@ class Tools:
     clock: Clock
     reasoner: Reasoner | None = None
     """Who asks a model; None where there is none."""
+    figures: Figures = field(default_factory=Figures)
 
 
 class Run:
@@ -244,6 +246,7 @@ class Run:
                 yield from append_many(happened, now_us)
 
             await self._tools.database.write(unit)
+            self._tools.figures.told(happened)
             # What was said meanwhile stays for the next write.
             del self._lines[: len(lines)]
             del self._told[: len(told)]

@@ -23,7 +23,6 @@ from stellwerk.database.unit import Unit
 from stellwerk.inquiry.model import Bundle
 from stellwerk.inquiry.reasoning.figures import ModelFigures
 from stellwerk.inquiry.sessions import events, store
-from stellwerk.inquiry.sessions.figures import Figures
 from stellwerk.inquiry.sessions.packing import unpack
 from stellwerk.inquiry.sessions.run import Run, Tools
 from stellwerk.inquiry.sessions.session import (
@@ -37,6 +36,7 @@ from stellwerk.inquiry.sessions.session import (
     UnknownSession,
 )
 from stellwerk.inquiry.sessions.visibility import may_see, shown_to
+from stellwerk.journal.event import Event
 from stellwerk.journal.store import append_many
 from stellwerk.loop import Loop
 from stellwerk.settings import InquirySettings
@@ -66,7 +66,7 @@ class Investigations:
         self._runs: dict[str, Run] = {}
         self._moved = asyncio.Condition()
         self._unlisten: Any = None
-        self.figures = Figures()
+        self.figures = tools.figures
         self.loop = Loop("inquiry.sessions", self._give_out, turn_s=60.0)
 
     async def start(self) -> None:
@@ -116,17 +116,18 @@ class Investigations:
             requested_at=now_us,
             cursor=await self._tools.journal.end(),
         )
-        limit = self._settings.concurrent
+        limit, told = self._settings.concurrent, [events.started(session)]
 
         def unit() -> Unit[None]:
             if (yield from store.count_open()) >= limit:
                 raise AtCapacity(limit)
             yield from store.insert(session)
-            yield from append_many([events.started(session)], now_us)
+            yield from append_many(told, now_us)
 
         await self._tools.database.write(unit)
         self._tools.journal.committed()
         self.figures.started(session)
+        self.figures.told(told)
         self.loop.wake()
         await self._tools.database.notify(CHANNEL)
         return session
@@ -141,7 +142,9 @@ class Investigations:
         if session is None:
             raise UnknownSession(session_id)
         if not may_see(principal, session):
-            await self._tools.journal.record(events.access_denied(session, principal.id))
+            denied = events.access_denied(session, principal.id)
+            await self._tools.journal.record(denied)
+            self.figures.told([denied])
             raise UnknownSession(session_id)
         return session
 
@@ -181,7 +184,7 @@ class Investigations:
         await self.get(session_id, principal)
         now_us = self._tools.clock.now_us()
 
-        def unit() -> Unit[Session | None]:
+        def unit() -> Unit[tuple[Session, Event] | None]:
             found = yield from store.end(session_id, now_us)
             if found is None:
                 return None
@@ -189,14 +192,17 @@ class Investigations:
                 found, state=SessionState.CANCELLED, finished_at=now_us, cancelled_by=principal.id
             )
             yield from store.put_ended(ended)
-            yield from append_many([events.cancelled(ended)], now_us)
-            return ended
+            told = events.cancelled(ended)
+            yield from append_many([told], now_us)
+            return ended, told
 
-        ended = await self._tools.database.write(unit)
-        if ended is None:
+        done = await self._tools.database.write(unit)
+        if done is None:
             raise AlreadyEnded(await self.get(session_id, principal))
+        ended, told = done
         self._tools.journal.committed()
         self.figures.ended(ended)
+        self.figures.told([told])
         if (task := self._tasks.get(session_id)) is not None:
             task.cancel()
         await self._tell()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -23,6 +24,14 @@ TAG = "health"
 encode = msgspec.json.Encoder().encode
 
 DatabaseCheck = Callable[[], Awaitable[str | None]]
+MeasuringStatus = Literal["unselected", "unknown", "available", "unavailable"]
+Measuring = Callable[[], tuple[MeasuringStatus, str]]
+"""Tells what is known of Prometheus, and why."""
+
+
+def not_measuring() -> tuple[MeasuringStatus, str]:
+    """Tell that there is no Prometheus."""
+    return "unselected", "inquiry.prometheus is not set"
 
 
 class HealthRoutes:
@@ -37,10 +46,13 @@ class HealthRoutes:
         away: Callable[[], str | None],
         *,
         model: str | None = None,
+        inquiring: Sequence[Loop] = (),
+        measuring: Measuring = not_measuring,
     ) -> None:
         """`database` tells what is wrong with it, None if it is well; `away` the same of our watches.
 
         `model`: the language model of investigations, `provider/name`; None if there is none.
+        `inquiring`: the loops of investigations, each of which is shown and counts.
         """
         self._cluster = cluster
         self._loops = loops
@@ -48,6 +60,8 @@ class HealthRoutes:
         self._clock = clock
         self._away = away
         self._model = model
+        self._inquiring = inquiring
+        self._measuring = measuring
         self._asking: asyncio.Task[dict[str, wire.Part]] | None = None
         self._asked_at = 0.0
 
@@ -81,7 +95,9 @@ class HealthRoutes:
 
     async def readiness(self, call: Call[None, wire.ReadyQuery]) -> Answer:
         parts = await self._parts()
-        counting = [parts["database"], parts["manager"]] + ([parts["cluster"]] if call.query.strict else [])
+        strictly = ["cluster"] if call.query.strict else []
+        names = ["database", "manager", *(loop.name for loop in self._inquiring), *strictly]
+        counting = [parts[name] for name in names]
         healthy = all(one.status in ("healthy", "ready", "available") for one in counting)
         body = wire.Readiness(
             status="healthy" if healthy else "unhealthy",
@@ -109,7 +125,9 @@ class HealthRoutes:
             "watching": wire.Part(
                 status="unavailable" if (away := self._away()) else "available", message=away or ""
             ),
+            **{loop.name: _turning(loop) for loop in self._inquiring},
             "model": self._configured_model(),
+            "prometheus": self._known_prometheus(),
         }
 
     def _configured_model(self) -> wire.Part:
@@ -117,6 +135,10 @@ class HealthRoutes:
         if self._model is None:
             return wire.Part(status="unselected", message="llm.provider is not set")
         return wire.Part(status="available", name=self._model)
+
+    def _known_prometheus(self) -> wire.Part:
+        status, message = self._measuring()
+        return wire.Part(status=status, message=message)
 
     async def _ask_database(self) -> str | None:
         try:
@@ -144,3 +166,8 @@ class HealthRoutes:
             version=version,
             simulated=cluster.simulated,
         )
+
+
+def _turning(loop: Loop) -> wire.Part:
+    wrong = loop.wrong()
+    return wire.Part(status="not_ready" if wrong else "ready", message=wrong or "")

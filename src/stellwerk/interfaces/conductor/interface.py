@@ -16,7 +16,7 @@ from stellwerk.http.router import Router
 from stellwerk.interfaces.conductor.deploying import DeployRoutes
 from stellwerk.interfaces.conductor.errors import Refusal, refuse, render_problem
 from stellwerk.interfaces.conductor.events import EventRoutes
-from stellwerk.interfaces.conductor.health import DatabaseCheck, HealthRoutes
+from stellwerk.interfaces.conductor.health import DatabaseCheck, HealthRoutes, Measuring, not_measuring
 from stellwerk.interfaces.conductor.instances import InstanceRoutes
 from stellwerk.interfaces.conductor.manifests import ManifestRoutes
 from stellwerk.interfaces.conductor.operations import OperationRoutes
@@ -78,12 +78,15 @@ def build(
     observer: Observer | None = None,
     routes: Sequence[Route] = (),
     model: str | None = None,
+    inquiring: Sequence[Loop] = (),
+    measuring: Measuring = not_measuring,
 ) -> ConductorInterface:
     """Assemble the interface.
 
     `loops` are those of the subject; `namespace` is where custom resources are kept; `observer` is told of
     every answer; `routes` are the program's own; `model` is the language model of investigations, if there is
-    one. Raises RouteTaken.
+    one; `inquiring` are their loops, and `measuring` tells what is known of their Prometheus.
+    Raises RouteTaken.
     """
     parameters = ParameterRoutes(deployer)
     operations = (
@@ -96,7 +99,16 @@ def build(
         *InstanceRoutes(deployer, parameters, namespace).operations(),
         *WatchRoutes(deployer, watching).operations(),
         *EventRoutes(journal, deployer.source.name).operations(),
-        *HealthRoutes(deployer.cluster, loops, database, clock, watching.away, model=model).operations(),
+        *HealthRoutes(
+            deployer.cluster,
+            loops,
+            database,
+            clock,
+            watching.away,
+            model=model,
+            inquiring=inquiring,
+            measuring=measuring,
+        ).operations(),
     )
     operations = (*operations, *own_operations(routes, operations))
     endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]

@@ -1,7 +1,7 @@
 """Assembly of the interface."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ from prometheus_client.core import Metric
 from stellwerk import __version__
 from stellwerk.http.description import describe
 from stellwerk.http.documentation import Document
-from stellwerk.http.endpoint import Endpoint, Observer
+from stellwerk.http.endpoint import Endpoint
 from stellwerk.http.gate import Interface
+from stellwerk.http.meter import InFlight, Meter
 from stellwerk.http.operation import Operation
 from stellwerk.http.router import Router
 from stellwerk.inquiry.remedies.catalogue import Catalogue
@@ -24,6 +25,7 @@ from stellwerk.interfaces.incidents.metrics import families
 from stellwerk.interfaces.incidents.remedies import RemedyRoutes
 from stellwerk.interfaces.incidents.sessions import PREFIX, SessionRoutes
 from stellwerk.interfaces.incidents.streams import StreamRoutes
+from stellwerk.interfaces.incidents.traffic import Traffic
 from stellwerk.journal.service import Journal
 from stellwerk.loop import Loop
 from stellwerk.settings import InquirySettings, LlmSettings
@@ -64,9 +66,11 @@ def build(
     journal: Journal,
     settings: InquirySettings,
     llm: LlmSettings | None = None,
-    observer: Observer | None = None,
+    meter: Meter | None = None,
+    refusals: Mapping[tuple[str, int, str], int] | None = None,
 ) -> IncidentsInterface:
-    """Assemble the interface. `observer` is told of every answer."""
+    """Assemble the interface. `meter` is told of every answer; `refusals` are those of all interfaces."""
+    meter = meter or Meter()
     operations = (
         *SessionRoutes(investigations).operations(),
         *StreamRoutes(investigations, journal).operations(),
@@ -74,7 +78,7 @@ def build(
         *CatalogueRoutes(catalogue).operations(),
         *ConfigurationRoutes(settings, llm or LlmSettings()).operations(),
     )
-    endpoints = [Endpoint(operation, render_problem, refuse, observer) for operation in operations]
+    endpoints = [Endpoint(operation, render_problem, refuse, meter) for operation in operations]
 
     @functools.cache
     def document() -> dict[str, Any]:
@@ -82,9 +86,10 @@ def build(
             HEAD, operations, refusal=HTTPError, not_found=HTTPError, refusal_media_type=MEDIA_TYPE
         )
 
-    router = Router(endpoints, render_problem)
-    interface = Interface(NAME, router, render_problem, owns, public=frozenset({CONFIG}))
-    return IncidentsInterface(interface, document, operations, lambda: families(investigations))
+    flight = InFlight(Router(endpoints, render_problem))
+    traffic = Traffic(NAME, operations, meter, {} if refusals is None else refusals, flight)
+    interface = Interface(NAME, flight, render_problem, owns, public=frozenset({CONFIG}))
+    return IncidentsInterface(interface, document, operations, lambda: families(investigations, traffic))
 
 
 def owns(path: str) -> int:

@@ -8,14 +8,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from stellwerk.inquiry.reasoning.figures import BUCKETS_S as MODEL_BUCKETS_S
 from stellwerk.inquiry.reasoning.figures import ModelFigures
-from stellwerk.inquiry.sessions.figures import BUCKETS_S
+from stellwerk.inquiry.sessions.events import ACCESS_DENIED
+from stellwerk.inquiry.sessions.figures import BUCKETS_S, Figures
 from stellwerk.inquiry.sessions.service import Investigations
+from stellwerk.interfaces.incidents.traffic import Traffic
 
 STATUSES: tuple[Literal["success", "error"], ...] = ("success", "error")
 KINDS: tuple[Literal["prompt", "completion"], ...] = ("prompt", "completion")
 
 
-def families(investigations: Investigations) -> Iterator[Metric]:
+def families(investigations: Investigations, traffic: Traffic) -> Iterator[Metric]:
     """Read the figures."""
     figures = investigations.figures
     begun = CounterMetricFamily(
@@ -36,7 +38,18 @@ def families(investigations: Investigations) -> Iterator[Metric]:
         durations.add_metric([outcome], buckets=buckets, sum_value=figures.seconds[outcome])
     active = GaugeMetricFamily("aiagent_sessions_active", "Investigations under way in this process.")
     active.add_metric([], investigations.under_way)
-    yield from (begun, finished, active, durations, *_of_the_model(investigations.model_figures))
+    yield from (begun, finished, active, durations, _audited(figures))
+    yield from _of_the_model(investigations.model_figures)
+    yield from traffic.families(figures.emitted[ACCESS_DENIED])
+
+
+def _audited(figures: Figures) -> Metric:
+    emitted = CounterMetricFamily(
+        "aiagent_audit_events_emitted", "Audit events that the journal has.", labels=["event_type"]
+    )
+    for kind, number in sorted(figures.emitted.items()):
+        emitted.add_metric([kind], number)
+    return emitted
 
 
 def _of_the_model(figures: ModelFigures) -> Iterator[Metric]:
@@ -53,4 +66,9 @@ def _of_the_model(figures: ModelFigures) -> Iterator[Metric]:
         buckets=list(zip(bounds, accumulate(figures.durations), strict=True)),
         sum_value=figures.seconds,
     )
-    yield from (requests, tokens, seconds)
+    again = CounterMetricFamily(
+        "aiagent_llm_call_retries", "Calls of the model that were made again.", labels=["phase", "outcome"]
+    )
+    for (phase, outcome), number in sorted(figures.retries.items()):
+        again.add_metric([phase, outcome], number)
+    yield from (requests, tokens, seconds, again)

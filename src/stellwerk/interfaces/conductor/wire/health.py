@@ -25,7 +25,9 @@ class ReadyQuery(Asked, kw_only=True):
 class Part(Shown, omit_defaults=True, kw_only=True):
     """One part of the server, or the cluster."""
 
-    status: Literal["healthy", "unhealthy", "ready", "not_ready", "available", "unavailable", "unselected"]
+    status: Literal[
+        "healthy", "unhealthy", "ready", "not_ready", "available", "unavailable", "unselected", "unknown"
+    ]
     message: str = ""
     name: str | UnsetType = UNSET
     version: str | UnsetType = UNSET
