@@ -19,8 +19,7 @@ from e2e.chaos.orphans import find_orphans
 from e2e.chaos.sites import Site
 from e2e.kills import collect
 from e2e.kills.campaign import drain
-from e2e.kills.evidence import Evidence
-from e2e.kills.ledger import Ledger, read_acknowledged
+from e2e.kills.ledger import Ledger
 from e2e.kills.submitter import Submitters
 
 DRAIN_LIMIT_S = 120.0
@@ -119,21 +118,14 @@ def gather(
     site.workers.stop()
     followed = follower.finish()
     journal = list(read_journal(site.reader.url))
-    shown = collect.api_tasks(site.reader)
-    results = collect.api_results(site.reader, shown)
-    events = collect.api_events(site.reader)
-    report.trouble += [*callers.refused, *filter(None, [undrained]), *site.stop()]
-    report.started_again, report.interruptions = site.started_again, follower.interruptions
-    tables = collect.read_tables(site.reader.data_dir, site.database)
-    shared = Evidence(
-        acknowledged=read_acknowledged(site.folder / "acknowledged.jsonl"),
-        executions=site.workers.executions(),
-        api_tasks=shown,
-        results=results,
-        table_tasks=collect.table_tasks(tables),
-        api_events=events,
-        table_events=collect.table_events(tables),
-        counters={name: int(n) for name, n in tables["counters"]},
+    report.trouble += [*callers.refused, *filter(None, [undrained])]
+
+    def stop() -> None:
+        report.trouble += site.stop()
+        report.started_again, report.interruptions = site.started_again, follower.interruptions
+
+    shared = collect.gather(
+        site.reader, site.database, site.workers, site.folder / "acknowledged.jsonl", stop
     )
     orphans = find_orphans(site.reader.data_dir, site.database)
     return ChaosEvidence(

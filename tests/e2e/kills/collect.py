@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import msgspec
 from bench.seeds import call, every_task
 from bench.serving import Server
 
-from e2e.kills.evidence import EventRow, TaskRow
+from e2e.kills.evidence import EventRow, Evidence, TaskRow
+from e2e.kills.ledger import read_acknowledged
+from e2e.kills.workers import Workers
 
 TASKS = "select task_id, state, reason, attempt, repeatable, fence from tasks"
 EVENTS = "select kind, task_id, data from events where task_id is not null order by {order}"
@@ -21,6 +23,27 @@ STATEMENTS = {"tasks": TASKS, "events": EVENTS, "counters": COUNTERS}
 ORDER_ON_SQLITE = "seq"
 ORDER_ON_POSTGRES = "xid, seq"
 """The journal's order, in which readers resume: that of the transactions, not of the numbers."""
+
+
+def gather(
+    server: Server, database: str | None, workers: Workers, acknowledged_file: Path, stop: Callable[[], None]
+) -> Evidence:
+    """Read the living server, have it stopped, then read the tables."""
+    shown = api_tasks(server)
+    results = api_results(server, shown)
+    events = api_events(server)
+    stop()
+    tables = read_tables(server.data_dir, database)
+    return Evidence(
+        acknowledged=read_acknowledged(acknowledged_file),
+        executions=workers.executions(),
+        api_tasks=shown,
+        results=results,
+        table_tasks=table_tasks(tables),
+        api_events=events,
+        table_events=table_events(tables),
+        counters={name: int(n) for name, n in tables["counters"]},
+    )
 
 
 def api_tasks(server: Server) -> dict[str, TaskRow]:

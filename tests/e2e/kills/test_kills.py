@@ -11,7 +11,6 @@ from e2e.kills import collect
 from e2e.kills.campaign import Campaign, Report
 from e2e.kills.checker import check
 from e2e.kills.evidence import Evidence
-from e2e.kills.ledger import read_acknowledged
 from e2e.kills.soak_report import Soak
 
 ROUNDS_OF_A_CAMPAIGN = 10
@@ -33,22 +32,12 @@ def prove(folder: Path, seed: int, rounds: int, database: str | None = None) -> 
 
 
 def gather(campaign: Campaign, database: str | None) -> Evidence:
-    """Read the living server, stop it gracefully, then read the tables."""
-    shown = collect.api_tasks(campaign.server)
-    results = collect.api_results(campaign.server, shown)
-    events = collect.api_events(campaign.server)
-    assert campaign.server.stop() == 0, campaign.server.running.log_end()
-    tables = collect.read_tables(campaign.server.data_dir, database)
-    return Evidence(
-        acknowledged=read_acknowledged(campaign.acknowledged_file),
-        executions=campaign.workers.executions(),
-        api_tasks=shown,
-        results=results,
-        table_tasks=collect.table_tasks(tables),
-        api_events=events,
-        table_events=collect.table_events(tables),
-        counters={name: int(n) for name, n in tables["counters"]},
-    )
+    """Read the evidence; the server has to end gracefully."""
+
+    def stop() -> None:
+        assert campaign.server.stop() == 0, campaign.server.running.log_end()
+
+    return collect.gather(campaign.server, database, campaign.workers, campaign.acknowledged_file, stop)
 
 
 @pytest.mark.timeout(300)
