@@ -23,6 +23,7 @@ from stellwerk.inquiry.reasoning.conversation import ToolSpec
 from stellwerk.inquiry.reasoning.parsing import as_object, text_of
 from stellwerk.release.conditions import condition, part, status_of
 from stellwerk.release.objects import Body
+from stellwerk.release.rendering.kinds import is_of_the_cluster
 
 LONGEST_RESULT = 4_000
 """Characters of one result: a thousand tokens."""
@@ -108,7 +109,7 @@ class Looking:
         ]
         if not found and kind not in {"Secret", "Event"}:
             known = KNOWN_KINDS[kind]
-            read = await self._meter.list(known, None if kind in _CLUSTER_WIDE else namespace)
+            read = await self._meter.list(known, None if _of_the_cluster(kind) else namespace)
             found = [self._kept(body) for body in read]
         if not found:
             raise BadCall(f"no {kind} was seen in {namespace or 'the cluster'}{self._gap()}")
@@ -120,7 +121,7 @@ class Looking:
     async def _describe(self, given: Mapping[str, Any]) -> str:
         kind, namespace = self._kind(given), self._where(given)
         name = self._text(given, "name")
-        ref = ObjectRef(kind, "" if kind in _CLUSTER_WIDE else namespace, name)
+        ref = ObjectRef(kind, "" if _of_the_cluster(kind) else namespace, name)
         body = self._facts.get(ref)
         if body is None:
             read = await self._meter.get(KNOWN_KINDS[kind], ref.namespace, name)
@@ -209,20 +210,8 @@ class Looking:
         return f"evidence {one.id}\n{fence(text, self._boundary)}"
 
 
-_CLUSTER_WIDE = frozenset(
-    {
-        "Namespace",
-        "Node",
-        "PersistentVolume",
-        "StorageClass",
-        "PriorityClass",
-        "IngressClass",
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "ValidatingWebhookConfiguration",
-        "MutatingWebhookConfiguration",
-    }
-)
+def _of_the_cluster(kind: str) -> bool:
+    return is_of_the_cluster(KNOWN_KINDS[kind].group, kind)
 
 
 def _state(body: Body) -> str:

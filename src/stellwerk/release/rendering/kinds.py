@@ -59,4 +59,9 @@ def is_namespaced(
     if served is not None:
         return served
     group = group_of(api_version)
-    return defined.get((group, kind), kind not in _OF_THE_CLUSTER.get(group, frozenset()))
+    return defined.get((group, kind), not is_of_the_cluster(group, kind))
+
+
+def is_of_the_cluster(group: str, kind: str) -> bool:
+    """Tell whether a kind that Kubernetes has built in belongs to the whole cluster."""
+    return kind in _OF_THE_CLUSTER.get(group, frozenset())

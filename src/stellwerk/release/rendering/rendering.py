@@ -95,6 +95,7 @@ class _Run:
     ) -> None:
         from stellwerk.release.rendering.values import Files, wrap
 
+        self._wrap = wrap
         self.faults: list[Fault] = []
         self._application = application
         self._cluster = cluster
@@ -148,9 +149,7 @@ class _Run:
 
     def _values(self, service: str) -> dict[str, Any]:
         view = {"name": service} | self._views.get(service, {})
-        from stellwerk.release.rendering.values import wrap
-
-        return {**self._shared, "service": wrap(view, "service")}
+        return {**self._shared, "service": self._wrap(view, "service")}
 
     def _objects(self, service: str, source: Source, values: Mapping[str, Any]) -> Iterator[_Found]:
         try:
