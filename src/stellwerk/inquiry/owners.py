@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from stellwerk.inquiry.facts.naming import named, ref_of
 from stellwerk.inquiry.model import Bundle, ObjectRef
 
 DEPTH = 10
@@ -12,32 +13,20 @@ DEPTH = 10
 def owner_chain(bundle: Bundle) -> tuple[ObjectRef, ...]:
     """List the target's controllers, nearest first, as far as the bundle has them."""
     known = {ref_of(body): body for body in bundle.objects}
-    target = bundle.target.object
-    at = next((body for ref, body in known.items() if _same(ref, target)), None)
+    at = known.get(named(*bundle.target.object[:3]))
     chain: list[ObjectRef] = []
     while at is not None and len(chain) < DEPTH:
         owner = _controller(at)
         if owner is None:
             break
         chain.append(owner)
-        at = next((body for ref, body in known.items() if _same(ref, owner)), None)
+        at = known.get(named(*owner[:3]))
     return tuple(chain)
 
 
 def root_owner(bundle: Bundle) -> ObjectRef:
     """Return the end of the owner chain; the target itself if nothing owns it."""
     return (owner_chain(bundle) or (bundle.target.object,))[-1]
-
-
-def ref_of(body: dict[str, Any]) -> ObjectRef:
-    """Name an object by its own text; what is missing is empty."""
-    metadata = body.get("metadata") or {}
-    return ObjectRef(
-        body.get("kind", ""),
-        metadata.get("namespace") or "",
-        metadata.get("name", ""),
-        body.get("apiVersion", ""),
-    )
 
 
 def _controller(body: dict[str, Any]) -> ObjectRef | None:
@@ -52,7 +41,3 @@ def _controller(body: dict[str, Any]) -> ObjectRef | None:
                 one.get("apiVersion", ""),
             )
     return None
-
-
-def _same(one: ObjectRef, other: ObjectRef) -> bool:
-    return one[:3] == other[:3]
